@@ -169,6 +169,31 @@ def test_what_rows_cannot_hold_is_refused(tmp_path: Path) -> None:
         convert.write(blank, "beir", tmp_path / "beir")
 
 
+def test_a_file_is_not_called_like_one_of_another_form(tmp_path: Path) -> None:
+    collection = Collection.build("one", [Text("q", "en", "q", "?")], [Text("p", "en", "q", "x")], [("q", "p", 1)])
+    for form, name in (("jsonl", "x.csv"), ("jsonl", "x.parquet"), ("parquet", "x.jsonl"), ("parquet", "x.parquet.gz")):
+        with pytest.raises(PanglotError, match=f"must end with .{form}"):
+            convert.write(collection, form, tmp_path / name)
+        assert not (tmp_path / name).exists()
+
+
+def test_what_a_conversion_would_ignore_or_destroy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(GOOD % (i, i, i) for i in range(3)))
+    for options, problem in (
+        (["--to", "jsonl", "--split", "dev"], "--split does nothing"),
+        (["--to", "beir", "--untie"], "--untie does nothing"),
+        (["--to", "beir", "--seed", "1"], "--seed does nothing"),
+        (["--to", "beir", "--rejected", "r.jsonl"], "--rejected does nothing"),
+        (["--to", "beir", "--languages", "en,sw"], "there is no text in sw"),
+    ):
+        done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "jsonl"), *options])
+        assert problem in str(done.exception), options
+    done = CliRunner().invoke(data, ["convert", str(path), str(path), "--to", "jsonl", "--rows", "1"])
+    assert "the data set itself" in str(done.exception)
+    assert len(path.read_text().splitlines()) == 3
+
+
 def test_real_sets_through_every_form(data_dir: Path, tmp_path: Path) -> None:
     whole = read("xquad-r", data_dir=data_dir, languages=["zh", "tr"])
     for form in ("beir", "trec"):

@@ -152,3 +152,11 @@ def test_a_mistake_is_a_panglot_error(places: tuple[Path, list[str]]) -> None:
     ):
         done = CliRunner().invoke(evaluate_command, arguments)
         assert isinstance(done.exception, PanglotError)
+
+
+def test_a_mistake_in_what_to_write_comes_up_before_the_work(places: tuple[Path, list[str]]) -> None:
+    folder, (good, _) = places
+    for options in (["--report", "f.pdf"], ["--report", str(folder)], ["--json", str(folder)], ["--misses", "."]):
+        done = CliRunner().invoke(evaluate_command, [good, "nothing-here", *options])
+        assert "nothing-here" not in f"{done.output}{done.exception}", options
+        assert done.exit_code

@@ -129,6 +129,18 @@ def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
     assert read([Document("1", "12")])[0].language == "und"
 
 
+def test_metadata_that_is_spelt_almost_like_a_field_is_said() -> None:
+    told: list[str] = []
+    row = {"id": "1", "text": "x", "language": "en", "Title": "T", "group ": "g", "titles": "U"}
+    ((found,),) = read_documents([row], progress=told.append)
+    assert (found.title, found.group) == ("", "")
+    assert told == [
+        "field Title: kept as metadata; if it is the title, call it `title`",
+        "field group : kept as metadata; if it is the group, call it `group`",
+        "1 documents",
+    ]
+
+
 def test_fields_of_several_kinds_are_counted_and_said() -> None:
     rows = [
         {"id": f"{number}", "text": "x", "language": "en", **fields}

@@ -6,8 +6,10 @@ import inspect
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from panglot._errors import PanglotError
+from panglot.cli.index import search_command
 from panglot.data import language
 from panglot.search.index import Index
 from panglot.search.query_language import ENOUGH, forms, query_language
@@ -140,3 +142,16 @@ def test_py3langid_is_asked_once_for_each_query(monkeypatch: pytest.MonkeyPatch)
     query = "Where are the printers of this house?"
     assert query_language(query, ["de", "en"]).code == "en"
     assert asked == [query]
+
+
+def test_errors_on_the_command_line_name_its_options() -> None:
+    for options, problem, hint in (
+        (["--mode", "preferred"], "`preferred` requires `--prefer`", "give `--prefer`"),
+        (["--top", "0"], "`--top` must be", "choose a value"),
+        (["--lexical-weight", ".3"], "`--lexical-weight` requires `--hybrid`", "add `--hybrid`"),
+        (["--where", "language >"], "expected a value", "language >"),
+    ):
+        error = CliRunner().invoke(search_command, ["nowhere", "x", *options]).exception
+        assert isinstance(error, PanglotError)
+        assert problem in error.problem
+        assert hint in str(error.hint)

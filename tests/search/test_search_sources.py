@@ -91,6 +91,31 @@ def test_an_index_gives_its_documents(tmp_path: Path, monkeypatch: pytest.Monkey
         Index.build(given, page.parent, model=Biased())
 
 
+def test_an_index_takes_no_folder_that_holds_other_things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    given = [Document("1", "x y", "T", "sw")]
+    # A finished build replaces `store` and removes `shards`.
+    for number, name in enumerate(("store/shop.ts", "shards/part-1.bin", "page.md")):
+        path = tmp_path / str(number) / name
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+        with pytest.raises(PanglotError, match=rf"holds other things, such as {Path(name).parts[0]}|part-1"):
+            Index.build(given, tmp_path / str(number), model=Biased())
+        assert [each for each in (tmp_path / str(number)).rglob("*") if each.is_file()] == [path]
+    # Of a volume, or of a build that was killed before it had a name.
+    volume = tmp_path / "volume"
+    for name in ("lost+found", "shards", ".trash"):
+        (volume / name).mkdir(parents=True)
+    (volume / "shards" / "lock").touch()
+    Index.build(given, volume, model=Biased()).close()
+
+
+def test_documents_as_json_lines_may_be_called_json(tmp_path: Path) -> None:
+    path = tmp_path / "docs.json"
+    path.write_text('{"id": "1", "text": "Now.", "language": "en"}\n{"id": "2", "text": "Jetzt.", "language": "de"}\n')
+    assert [each.text for each in found(path)] == ["Now.", "Jetzt."]
+
+
 def test_a_data_set_gives_its_passages() -> None:
     documents = found("starter")
     assert len(documents) == 576

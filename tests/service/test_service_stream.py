@@ -59,6 +59,7 @@ def test_a_body_of_many_pieces_is_written_whatever_its_chunks(index: Index) -> N
         assert client.post(PLACE, content=given).json()["written"] == 221
         assert client.get("/about").json()["documents"] == 222
         assert client.get("/documents/d219").json()["text"] == "Document 219."
+        assert client.post(PLACE, content=b"\xef\xbb\xbf" + given).json()["written"] == 221  # As files may begin.
         assert client.post(PLACE, content=b"").json() == {"written": 0, "notes": []}
 
 

@@ -22,13 +22,14 @@ from panglot.cli.options import (
     json_option,
     language_option,
     list_option,
+    refuse,
     shorten,
 )
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
 from panglot.data.files import RowError, write_rejected
-from panglot.data.formats.detect import row_files
+from panglot.data.formats.detect import row_files, split_language
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs as documents
 from panglot.datasets import check as checking
@@ -143,6 +144,14 @@ def convert(
     filtered = bool(codes or limits)
     converting.check_place(form, output)
     known, skip = registry.is_known(name), on_error == "skip"
+    ignored = {
+        "split": form != "beir", "untie": form not in ("jsonl", "parquet"), "seed": not limits.get("rows"),
+        "place": not skip,
+    }  # fmt: skip
+    refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
+    source = split_language(name)[0]
+    if not known and output.exists() and source.exists() and output.samefile(source):
+        raise PanglotError("this is the data set itself, which would be lost", file=output, hint="choose another place")
     # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
     # Whole files become Arrow in pieces only if each row names its language.
@@ -165,6 +174,7 @@ def convert(
             raise PanglotError("no row can be used", file=name, hint=rejected[0].hint)
     else:
         collection = registry.read(named, data_dir=data_dir, languages=None if walked else codes)
+    transform.check_languages([collection], codes)
     marks = None
     if limits or (codes and walked):
         marks = transform.select_rows(collection, languages=codes, seed=seed, **limits)

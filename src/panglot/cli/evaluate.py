@@ -10,7 +10,7 @@ import click
 
 from panglot._errors import PanglotError
 from panglot.cli import options
-from panglot.cli.options import COUNT, PATH, POSITIVE
+from panglot.cli.options import COUNT, FILE, PATH, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,8 @@ _options = options.add_options([
     options.trust_option,
     options.precision_option,
     options.json_option(),
-    click.option("--report", type=PATH, help="Write a report as .html, or as .md for Markdown."),
+    click.option("--report", type=FILE, callback=lambda _context, _option, path: _page(path),
+                 help="Write a report as .html, or as .md for Markdown."),
 ])  # fmt: skip
 
 _SECTIONS = {
@@ -87,7 +88,7 @@ def compare_command(
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options
 @click.option("--robust", is_flag=True, help="Ask also with typos, in other case, cut short and in mixed languages.")
-@click.option("--misses", type=PATH, help="Write each question whose first passage is wrong, as JSON lines.")
+@click.option("--misses", type=FILE, help="Write each question whose first passage is wrong, as JSON lines.")
 @click.option(
     "--queries", type=PATH,
     help="Queries to ask of an index, as JSON lines of group, language and text. By default its titles.",
@@ -158,6 +159,13 @@ def _evaluate_reranked(
     found = compare([model], test=datasets, command=options.command_line(), **settings)
     _deliver(found.figures, to_json, report, [model])
     _write_misses(list(found.evaluations.values())[-1], misses)
+
+
+def _page(path: Path | None) -> Path | None:
+    """Return the path of a report, and refuse a format that reports do not have before anything is measured."""
+    if path is not None and path.suffix.lower() not in (".html", ".htm", ".md"):
+        raise PanglotError("a report is HTML or Markdown", file=path, field="report", hint="name it .html or .md")
+    return path
 
 
 def _write_misses(found: Evaluation, path: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -154,9 +155,25 @@ def _ids(names: str) -> list[str]:
         raise PanglotError(f"cannot be read: {error}", file=path, field="delete", hint="check the path") from error
 
 
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _as_typed(error: PanglotError) -> PanglotError:
+    """Return an error of a request with the options as they are called on the command line."""
+    if not error.field or error.field == "where":  # A filter names fields of documents, some of which are called so.
+        return error
+    names = {option.name: _flag(option.name) for option in search_options()[1:]}
+    shown = [
+        re.sub(r"`(\w+)`", lambda found: f"`{names.get(found[1], found[1])}`", text)
+        for text in (error.problem, error.hint or "")
+    ]
+    return PanglotError(shown[0], field=names.get(error.field, error.field), hint=shown[1])
+
+
 def _search_option(option: Option) -> Callable[[Any], Any]:
     """Return an option of a search as an option of the command line."""
-    flags = (_FLAGS.get(option.name, f"--{option.name.replace('_', '-')}"), option.name)
+    flags = (_flag(option.name), option.name)
     if option.type is bool:
         return click.option(*flags, is_flag=True, help=option.help)
     if option.choices:
@@ -192,7 +209,10 @@ def search_command(
         refuse({"boost"}, "does nothing without --prefer", "name the languages that get it with --prefer")
     options["mode"] = mode or ("preferred" if options["preferred_languages"] else "plain")
     # What is wrong with the request is said before the model is loaded.
-    request = SearchRequest(**options).validate()
+    try:
+        request = SearchRequest(**options).validate()
+    except PanglotError as error:
+        raise _as_typed(error) from error
     opened = Index.open(index, model=model, reranker=reranker or "")
     result = opened.execute(request)
     languages = ", ".join(opened.counts())

@@ -22,6 +22,7 @@ from panglot._errors import PanglotError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)
 POSITIVE = click.IntRange(1)
 
@@ -141,7 +142,10 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 def json_option(content: str = "the figures") -> Callable[[Command], Command]:
     """Return the option ``--json``, for a command that writes ``content`` by :func:`deliver_json`."""
-    return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON. - is standard output.")
+    return click.option(
+        "--json", "to_json", type=click.Path(dir_okay=False, allow_dash=True), metavar="PATH",
+        help=f"Write {content} as JSON. - is standard output.",
+    )  # fmt: skip
 
 
 def in_language(names: Sequence[str], code: str | None) -> list[str]:

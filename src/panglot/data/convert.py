@@ -17,6 +17,7 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_file
 from panglot.data.collection import Collection
 from panglot.data.columns import BATCH, Bools
+from panglot.data.files import ending_of
 from panglot.data.formats import beir, trec
 from panglot.data.ingest import ingest
 
@@ -217,6 +218,8 @@ def check_place(to: str, path: Path) -> None:
     if to not in FORMATS:
         raise PanglotError(f"unknown format {to!r}", field="to", hint=f"choose one of {', '.join(FORMATS)}")
     folder = to in _MARKS
+    if not folder:
+        _check_ending(path, to)
     if path.is_dir() != folder and path.exists():
         problem = f"{to} is written to {'a folder' if folder else 'a file'}"
         raise PanglotError(problem, file=path, hint="choose another place")
@@ -232,10 +235,16 @@ def _all_of(collection: Collection, path: Path) -> Converted:
 def write_rows(rows: Iterable[Line], output: str | Path) -> None:
     """Write rows to a ``.jsonl`` (``.jsonl.gz``) or ``.parquet`` file, atomically."""
     path = Path(output)
-    form = path.name.removesuffix(".gz").rpartition(".")[2]
-    if form not in _TABLES:
-        raise PanglotError("expected a .jsonl or .parquet file", file=path, hint="choose another name")
+    form = "parquet" if ending_of(path) == "parquet" else "jsonl"
+    _check_ending(path, form)
     _TABLES[form](rows, path)
+
+
+def _check_ending(path: Path, form: str) -> None:
+    """Refuse a name by which the file would be read as something else."""
+    zipped = form == "parquet" and path.suffix == ".gz"
+    if zipped or ending_of(path) not in {"parquet": ("parquet",), "jsonl": ("jsonl", "ndjson", "json")}[form]:
+        raise PanglotError(f"the name of a {form} file must end with .{form}", file=path, hint="choose another name")
 
 
 def _check_ids(collection: Collection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,17 @@ from panglot.data.columns import (
     text_numbers,
     walk,
 )
+from panglot.data.language import canonical
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
+
+
+def check_languages(collections: Iterable[Collection], languages: Iterable[str]) -> None:
+    """Refuse a language that none of the collections has, because the result would lack it without a word."""
+    wanted = {canonical(code) for code in languages}
+    present = {code for each in collections for code in each.languages} if wanted else wanted
+    if missing := sorted(wanted - present):
+        problem, hint = f"there is no text in {', '.join(missing)}", "leave it out, or give a data set that has it"
+        raise PanglotError(problem, field="languages", hint=hint)
 
 
 def blocks(collection: Collection, together: str = "") -> tuple[Ints32, Ints32]:

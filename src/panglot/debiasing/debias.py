@@ -14,6 +14,7 @@ from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
+from panglot.data.transform import check_languages
 from panglot.datasets.registry import CARDS, find, is_known, read, set_name
 from panglot.debiasing import folder
 from panglot.debiasing.correction import BY_LANGUAGE, SIDES, Debiasing, Method
@@ -144,10 +145,7 @@ def open_sets(
     if not found:
         hint = "name a data set that `panglot data list` shows"
         raise PanglotError("there is no text to fit on", field="on", hint=hint)
-    missing = sorted(set(wanted) - {code for collection in found for code in collection.languages})
-    if missing:
-        hint = "leave these languages out, or give a data set that has them"
-        raise PanglotError(f"there is no text in {', '.join(missing)}", field="languages", hint=hint)
+    check_languages(found, wanted)
     return found
 
 

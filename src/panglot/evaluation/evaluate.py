@@ -13,6 +13,8 @@ from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.collection import Collection
+from panglot.data.language import canonical
+from panglot.data.transform import check_languages
 from panglot.encoders.protocol import CutTexts, LanguageAware, by_id
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
@@ -198,7 +200,7 @@ def evaluate_run(
     options: dict[str, Any] = {"data_dir": data_dir, "candidates": candidates, "context": context}
     ((name, whole),) = open_sets(collection, **options).items()
     system = read_system_run(run)
-    part = whole.select(languages) if languages else whole
+    (part,) = open_sets(whole, languages=languages).values()
     ranks, notes = system.ranks(part, whole)
     if progress is not None:
         progress(f"{system.name} on {name}: {len(system.scores):,} questions")
@@ -265,6 +267,7 @@ def open_sets(
     from panglot.datasets.suite import is_suite, read_suite
 
     given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
+    languages = [canonical(code) for code in languages or ()]
     found: dict[str, Collection] = {}
     for item in given:
         if isinstance(item, Collection):
@@ -273,7 +276,7 @@ def open_sets(
             forms = read_suite(item).read(data_dir).values()
             parts = [each.select(languages) if languages else each for each in forms]
         else:
-            parts = [read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)]
+            parts = [read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages or None)]
         for collection in parts:
             name = collection.name
             if name in found:
@@ -285,6 +288,7 @@ def open_sets(
     if not found:
         hint = "choose one from `panglot data list`"
         raise PanglotError("expected at least one data set, got none", field="datasets", hint=hint)
+    check_languages(found.values(), languages)
     return found
 
 

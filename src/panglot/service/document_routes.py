@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
+from panglot.data.files import BOM
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
 from panglot.service.engine import Engine
@@ -178,9 +179,9 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
     rows: list[dict[str, Any]] = []
     async for line in _lines(request, limits):
         number += 1
-        if line.strip():
+        if text := (line.removeprefix(BOM) if number == 1 else line).strip():
             try:
-                row = orjson.loads(line)
+                row = orjson.loads(text)
             except orjson.JSONDecodeError:
                 row = None
             if not isinstance(row, dict):

@@ -182,6 +182,7 @@ def _holds_rows(path: Path) -> bool:
         # SQuAD's file is one object with `data`. JSON lines may be called .json too.
         with contextlib.suppress(ValueError):
             first = json.loads(start)
-            return isinstance(first, list) or (isinstance(first, dict) and bool({"passage", "question"} & first.keys()))
+            is_row = isinstance(first, dict) and not {"passage", "question", "text"}.isdisjoint(first)
+            return isinstance(first, list) or is_row
         return start.startswith(b"[")
     return False

@@ -23,7 +23,7 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
 from panglot.data.document_rows import TABLES, document_rows
-from panglot.data.files import array_rows, ending_of
+from panglot.data.files import ending_of
 from panglot.data.formats.detect import is_trec, row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
@@ -152,7 +152,7 @@ def _is_data_set(path: Path) -> bool:
 
 def _has_documents(path: Path) -> bool:
     """Return whether a file has documents, and not questions and passages in one of the formats of data sets."""
-    if ending_of(path) == "json" and array_rows(path) is None:
+    if not row_files(path):
         return False
     first = next(document_rows(path, ()), None)
     return first is None or "passage" not in first[1] or "text" in first[1]
@@ -247,6 +247,7 @@ def build(
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
         return _built_before(documents, folder, model, precision, store, center_strength, report)
+    _refuse_foreign(folder)
     if backend == "auto" and precision != "int8" and may_have_gpu():  # A GPU is worth the import of torch.
         backend = "torch"
     encoder, base, name = open_encoder(model, backend=backend, precision=precision)
@@ -262,6 +263,18 @@ def build(
             raise PanglotError(problem, file=folder, hint=hint)
         _write(documents, folder, encoder, base, name, store=store, on=on, strength=center_strength, report=report)
     return base
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with anything but a build that was stopped: `store` and `shards` in it would be removed."""
+    shards = folder / "shards"
+    if (shards / "build").is_file():
+        return
+    places = [place for place in (folder, shards) if place.is_dir()]
+    names = [path.name for place in places for path in place.iterdir() if not path.name.startswith(".")]
+    if others := sorted({*names} - {"shards", "lock", "lost+found"}):
+        problem = f"the folder holds other things, such as {others[0]}, and an index needs one of its own"
+        raise PanglotError(problem, file=folder, field="output", hint="name a new folder")
 
 
 def _write(

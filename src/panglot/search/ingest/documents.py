@@ -170,8 +170,9 @@ def read_documents(
 
     Args:
         source: The file, or documents, or mappings with the fields of a row.
-        progress: Called at the end with a line about each field with values of several kinds, then with one about how
-            many documents there were, and which languages were detected.
+        progress: Called at the end with a line about each field with values of several kinds, or that differs only by
+            case or blanks from a field of documents, then with one about how many documents there were, and which
+            languages were detected.
 
     Raises:
         PanglotError: At once, if the name of a file has no known ending. While reading, if a file is missing, damaged
@@ -244,6 +245,8 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
     if doubtful:
         languages += f" ({doubtful:,} with a probability below {_DOUBTFUL}: give such documents a `language`)"
     for name, counts in kinds.items():
+        if (meant := name.strip().lower()) in _NAMED:
+            progress(f"field {name}: kept as metadata; if it is the {meant}, call it `{meant}`")
         if len(counts) > 1:
             progress(_note_kinds(name, counts))
     progress(f"{count:,} documents" + (f"; languages detected: {languages}" if languages else ""))
