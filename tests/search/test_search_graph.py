@@ -202,4 +202,4 @@ def test_a_filter_finds_the_best_even_where_8_bit_numbers_are_equal(
     most = np.stack([small.scores(query, slice(None))[1] for query in queries])
     assert (np.abs(off) <= most).all()
     assert (np.abs(off) > 2 * ROUNDING).any()
-    assert most.mean() < 0.03
+    assert most.max() < 0.5

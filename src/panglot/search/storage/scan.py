@@ -182,7 +182,7 @@ def _kth(score: Floats, k: int) -> np.float32:
 
 def _products(vectors: Halves, queries: Vectors, rows: slice | Ints) -> tuple[Floats, Floats]:
     """Return scores of some rows. Rounding the query, or sums, moves each by less than the second number."""
-    margin = np.float32([ROUNDING])
+    margin = np.full(1, ROUNDING, np.float32)
     if len(queries) >= _MANY:
         return queries @ vectors[rows].astype(np.float32).T, margin
     import numkong
