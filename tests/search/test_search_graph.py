@@ -176,6 +176,7 @@ def test_a_filter_finds_the_best_even_where_8_bit_numbers_are_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
+    monkeypatch.setattr(scan, "FEW", 0)
     dice = np.random.default_rng(0)
     # Of each cluster, ten rows differ by less than a step of the 8-bit numbers. Some have numbers beyond their range.
     vectors = unit(np.repeat(clusters(400), 10, axis=0) + 2e-5 * dice.normal(size=(4000, WIDE)))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Bytes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
+FEW = 10_000
+"""Rows up to which a scan reads vectors alone, because reading 8-bit numbers first takes longer."""
+
 _PIECE = 4096
 _SAMPLE, _NEAREST, _FOUND = 500, 10, 52
 _SPARSE = 3  # Copying a row out of the others takes as long as comparing about two more.
@@ -125,7 +128,7 @@ def scan(vectors: Halves, small: EightBit | None, queries: Vectors, k: int, sele
     """
     rows, excluded = _rows(selection, _PIECE if len(queries) >= _MANY else _ROWS), selection.excluded
     k = min(k, selection.live)
-    if not small or len(queries) >= _MANY:
+    if not small or len(queries) >= _MANY or selection.live < FEW:
         yield from _possible(partial(_products, vectors, queries), rows, excluded, k)
         return
     for query in queries:
