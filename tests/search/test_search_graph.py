@@ -13,8 +13,11 @@ import pytest
 from search_store_model import WIDE, clusters, filled, unit
 
 from panglot.encoders.protocol import Vectors
-from panglot.search.storage import graph, manifest
+from panglot.search.document import Document
+from panglot.search.filter_syntax import parse_filter
+from panglot.search.storage import graph, manifest, scan
 from panglot.search.storage.embedded import EmbeddedStore
+from panglot.search.storage.store import ROUNDING, scores
 
 
 def exact(vectors: Vectors, questions: Vectors, rows: np.ndarray, k: int = 10) -> list[set[str]]:
@@ -33,8 +36,8 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert segment.own_graphs == {"plain": {"ja": segment.own_graphs["plain"]["ja"]}}
     assert {name for name in segment.files if "usearch" in name} == {"plain.usearch", "plain.2.usearch"}
     scans: list[int] = []
-    scan = graph._scan
-    monkeypatch.setattr(graph, "_scan", lambda *given: scans.append(given[3].live) or scan(*given))
+    compare = graph.scan
+    monkeypatch.setattr(graph, "scan", lambda *given: scans.append(given[-1].live) or compare(*given))
     rows = np.arange(len(vectors))
     gone = np.zeros(len(vectors), np.bool_)
 
@@ -155,7 +158,7 @@ def test_vectors_of_few_large_numbers_are_scaled_by_the_largest() -> None:
     def factors(vectors: np.ndarray[Any, Any]) -> tuple[float, float, float]:
         unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
         sizes = np.abs(unit.astype(np.float32))
-        return graph.scale(unit), 127 / float(np.quantile(sizes, 0.9999)), 127 / float(sizes.max())
+        return scan.scale(unit), 127 / float(np.quantile(sizes, 0.9999)), 127 / float(sizes.max())
 
     generator = np.random.default_rng(0)
     chosen, clipping, _ = factors(generator.normal(size=(4000, 64)))
@@ -167,3 +170,37 @@ def test_vectors_of_few_large_numbers_are_scaled_by_the_largest() -> None:
     chosen, clipping, largest = factors(vectors)
     assert clipping > 3 * largest
     assert chosen == pytest.approx(largest)
+
+
+def test_a_filter_finds_the_best_even_where_8_bit_numbers_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
+    monkeypatch.setattr(scan, "FEW", 0)
+    dice = np.random.default_rng(0)
+    # Of each cluster, ten rows differ by less than a step of the 8-bit numbers. Some have numbers beyond their range.
+    vectors = unit(np.repeat(clusters(400), 10, axis=0) + 2e-5 * dice.normal(size=(4000, WIDE)))
+    rows = dice.choice(4000, 200, replace=False)
+    vectors[rows, dice.integers(0, WIDE, 200)] += 0.5
+    vectors = unit(vectors)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=WIDE)
+    documents = [Document(f"{row:05}", "text", language="de", metadata={"number": row}) for row in range(4000)]
+    with store.bulk():
+        store.upsert(documents, {"plain": vectors})
+    (segment,) = store._current().segments
+    small = segment.tables["plain"].small
+    assert small
+    assert len(np.unique(small.numbers, axis=0)) < 3500
+    queries = np.vstack([vectors[rows[:5]], unit(vectors[::200] + 0.02 * dice.normal(size=(20, WIDE)))])
+    products = np.stack([scores(vectors.astype(np.float16), query) for query in queries])
+    for below in (40, 1000, 2500, 4000):  # The first two are copied out of the others.
+        for number, query in enumerate(queries):
+            found = store.search("plain", query[None], 7, where=parse_filter(f"number < {below}"))[0]
+            best = np.argsort(-products[number, :below], kind="stable")[:7]
+            assert [hit.id for hit in found] == [f"{row:05}" for row in best]
+            assert [hit.score for hit in found] == products[number, best].tolist()
+    off = products - np.vstack([small.scores(query, slice(None))[0] for query in queries])
+    most = np.stack([small.scores(query, slice(None))[1] for query in queries])
+    assert (np.abs(off) <= most).all()
+    assert (np.abs(off) > 2 * ROUNDING).any()
+    assert most.max() < 0.5

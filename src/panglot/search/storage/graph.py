@@ -23,7 +23,8 @@ import numpy.typing as npt
 from panglot._files import in_large_pages
 from panglot._progress import progress
 from panglot.search.storage.metadata_columns import Selection, Span
-from panglot.search.storage.store import ROUNDING, Doubles, Halves, Ints, halves, pieces, scores
+from panglot.search.storage.scan import EightBit, encode, scan
+from panglot.search.storage.store import Doubles, Halves, Ints, pieces, scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,40 +66,8 @@ def candidates(k: int) -> int:
     return 2 * k + 32
 
 
-def scale(vectors: Halves) -> float:
-    """Return the factor that brings the numbers of vectors into -127 to 127.
-
-    Without the largest 1/10,000 of the numbers, which are clipped, most vectors keep more detail. If a few vectors
-    consist of a few large numbers, clipping turns them away from their neighbours. Of both factors, take the one by
-    which a scan of a sample of 8-bit numbers finds more of the nearest.
-    """
-    sample = vectors[:: max(1, len(vectors) // 10_000)].astype(np.float32)
-    sizes = np.abs(sample)
-    most = [size for size in (float(np.quantile(sizes, 0.9999)), float(sizes.max(initial=0))) if size > 0]
-    rows = np.arange(0, len(sample), max(1, len(sample) // _PROBES))
-    exact = _first(sample[rows] @ sample.T, _NEAREST)
-    found: list[tuple[int, float]] = []
-    for size in most:
-        small = _codes(sample, 127 / size).astype(np.float32)
-        near = _first(small[rows] @ small.T, candidates(_NEAREST))
-        found.append((sum(len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)), 127 / size))
-    # With equal recall, the first, which is finer.
-    return max(found, key=lambda entry: entry[0])[1] if found else 1.0
-
-
-def _first(score: npt.NDArray[np.float32], count: int) -> Ints:
-    """Return the ``count`` best columns of each row, in any order."""
-    kept = min(count, score.shape[1])
-    return np.argpartition(score, score.shape[1] - kept, axis=1)[:, score.shape[1] - kept :]
-
-
-def _codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
-    """Return vectors as 8-bit numbers."""
-    return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
-
-
-def build(vectors: Halves, factor: float, path: Path, which: str = "") -> int:
-    """Write the graph of ``vectors`` to ``path`` and return how many candidates it needs.
+def build(vectors: Halves, small: EightBit, path: Path, which: str = "") -> int:
+    """Write the graph of 8-bit ``vectors`` to ``path`` and return how many candidates it needs.
 
     If it does not find enough, return 0 with a warning, in which ``which`` says of what the vectors are.
     """
@@ -110,14 +79,14 @@ def build(vectors: Halves, factor: float, path: Path, which: str = "") -> int:
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
         for part in pieces(len(order), _PIECE):
-            graph.add(order[part].astype(np.uint64), _codes(vectors[order[part]], factor))
+            graph.add(order[part].astype(np.uint64), small.numbers[order[part]])
             advance(part.stop - part.start)
     try:
         graph.save(str(path))
     except RuntimeError as error:  # usearch raises this for a full disk, too.
         raise OSError(str(error)) from error
     del graph  # Only one copy is in memory from here on.
-    needed, recall = _least_ef_search(path, vectors, factor)
+    needed, recall = _least_ef_search(path, vectors, small.factor)
     if not needed:
         path.unlink()
         problem = f"the graph over {len(vectors):,} vectors{which} finds {recall:.1%} of the ten nearest, and is not"
@@ -137,7 +106,7 @@ def _least_ef_search(path: Path, vectors: Halves, factor: float) -> tuple[int, f
     probes = vectors[rows] + noise / (2 * np.linalg.norm(noise, axis=1, keepdims=True))
     probes = (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
     least = _tenth_scores(vectors, probes)
-    graph, asked, kept, recall = _view(path), _codes(probes, factor), candidates(_NEAREST), 0.0
+    graph, asked, kept, recall = _view(path), encode(probes, factor), candidates(_NEAREST), 0.0
     for each in EF_SEARCH:
         if each * VISITS >= len(vectors):
             break
@@ -198,7 +167,7 @@ class Graph:
         if self._searches >= OFTEN and self._once.acquire(blocking=False):
             self.copying = threading.Thread(target=self._copy, daemon=True)
             self.copying.start()
-        found = self._graph.search(_codes(query, self._factor), self.ef_search(count), threads=1)
+        found = self._graph.search(encode(query, self._factor), self.ef_search(count), threads=1)
         return np.asarray(found.keys)[:count].astype(np.int64) + self._begin
 
     def _copy(self) -> None:
@@ -214,14 +183,13 @@ class Graph:
 
 
 _SCORES = 1 << 22  # In memory at a time, 16 MB.
-_SPARSE = 3  # Copying a row out of the others takes as long as comparing about two more.
-_MANY = 16  # So many queries make up for the conversion that a product of matrices needs.
 
 
 class Table(NamedTuple):
     """The vectors of one vector field in one segment, shape ``[rows, dimension]``."""
 
     vectors: Halves
+    small: EightBit | None  # Segments of few rows, and those that an older panglot wrote, have none.
     graph: Graph | None
     own_graphs: Mapping[str, Graph]  # By language. Their rows are numbered from the first of the language.
 
@@ -235,7 +203,7 @@ def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Ite
     for part in pieces(len(queries), max(1, _SCORES // len(table.vectors))):
         walked = [None if selection.exact else _walks(table, query, k, selection) for query in queries[part]]
         missed = [at for at, found in enumerate(walked) if found is None]
-        scanned = iter(_scan(table.vectors, queries[part][missed], k, selection) if missed else ())
+        scanned = iter(scan(table.vectors, table.small, queries[part][missed], k, selection) if missed else ())
         for query, found in zip(queries[part], walked, strict=True):
             yield found or _scored(table.vectors, next(scanned), query)
 
@@ -265,9 +233,8 @@ def _walks(table: Table, query: npt.NDArray[np.float32], k: int, selection: Sele
         else:
             rest.append(span)
     if any(span.live for span in rest):
-        rows = next(
-            _scan(table.vectors, query[None], k, selection._replace(spans=sorted(rest, key=lambda each: each.begin)))
-        )
+        others = selection._replace(spans=sorted(rest, key=lambda each: each.begin))
+        rows = next(scan(table.vectors, table.small, query[None], k, others))
         parts.append(_scored(table.vectors, rows, query))
     return np.concatenate([score for score, _ in parts]), np.concatenate([rows for _, rows in parts])
 
@@ -302,40 +269,3 @@ def _walk(
 
 def _scored(vectors: Halves, rows: Ints, query: npt.NDArray[np.float32]) -> tuple[Doubles, Ints]:
     return scores(vectors[rows], query), rows
-
-
-def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> Iterator[Ints]:
-    """Yield for each query the rows that may be among the ``k`` best."""
-    stretches = selection.stretches()
-    excluded = selection.excluded
-    if excluded is not None and selection.live * _SPARSE < sum(end - begin for begin, end in stretches):
-        sparse, found = True, [begin + np.flatnonzero(~excluded[begin:end]) for begin, end in stretches]
-    else:
-        sparse, found = False, [np.arange(begin, end) for begin, end in stretches]
-    row = np.concatenate(found)
-    score = np.empty((len(queries), len(row)), np.float32)
-    if sparse:
-        for part in pieces(len(row), _PIECE):
-            score[:, part] = _products(queries, vectors[row[part]])
-    done = 0
-    for begin, end in () if sparse else stretches:
-        for part in pieces(end - begin, _PIECE if len(queries) >= _MANY else end - begin):
-            rows = slice(begin + part.start, begin + part.stop)
-            score[:, done + part.start : done + part.stop] = _products(queries, vectors[rows])
-        done += end - begin
-    if excluded is not None and not sparse:
-        score[:, excluded[row]] = -np.inf
-    kth = len(row) - min(k, selection.live)
-    for line in score:
-        # Rounding the query, or sums, moves both the k-th score and any other.
-        least = np.partition(line, kth)[kth] - 2 * ROUNDING
-        yield row[line >= least]
-
-
-def _products(queries: Vectors, vectors: Halves) -> npt.NDArray[np.floating]:
-    if len(queries) >= _MANY:
-        return queries @ vectors.astype(np.float32).T
-    import numkong
-
-    # Asked for single precision, it takes some 20 times as long for the same sums.
-    return np.asarray(numkong.cdist(halves(queries), vectors, "dot"))

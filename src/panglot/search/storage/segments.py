@@ -20,6 +20,7 @@ from panglot.search.storage import graph, manifest, metadata_columns
 from panglot.search.storage.graph import Graph, Table, nearest
 from panglot.search.storage.manifest import SegmentMetadata
 from panglot.search.storage.metadata_columns import Selection, Span
+from panglot.search.storage.scan import EightBit, paths
 from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
 if TYPE_CHECKING:
@@ -144,13 +145,13 @@ def write_segment(
     own: dict[str, dict[str, int]] = {}
     for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
         vectors = _mapped(folder / f"{name}.npy")
-        scale = graph.scale(vectors)
-        built[name], own[name] = (scale, graph.build(vectors, scale, folder / f"{name}.usearch")), {}
+        small = EightBit.write(folder, name, vectors)
+        built[name], own[name] = (small.factor, graph.build(vectors, small, folder / f"{name}.usearch")), {}
         for number, span in enumerate(_spans(counts, None)):
             if graph.MIN_ROWS <= span.live <= graph.MOST * rows:
-                part = vectors[span.begin : span.end]
+                part = vectors[span.begin : span.end], small.part(span.begin, span.end)
                 file = _own_graph(folder, name, number)
-                own[name][span.language] = graph.build(part, scale, file, f" in {span.language}")
+                own[name][span.language] = graph.build(*part, file, f" in {span.language}")
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
@@ -221,11 +222,7 @@ class Segment:
         if known:
             return replace(known, metadata=metadata, deleted=deleted, spans=spans)
         texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
-        graphs = {name: Graph(place / f"{name}.usearch", *built) for name, built in metadata.graphs.items() if built[1]}
-        tables = {
-            name: Table(_mapped(place / f"{name}.npy"), graphs.get(name), _own_graphs(place, name, metadata, spans))
-            for name in vector_fields
-        }
+        tables = {name: _table(place, name, metadata, spans) for name in vector_fields}
         return cls(metadata, texts, tables, deleted, spans)
 
     @property
@@ -305,14 +302,21 @@ def _own_graph(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}.{number}.usearch"
 
 
-def _own_graphs(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[Span]) -> dict[str, Graph]:
-    """Open the graphs of single languages for one vector field."""
+def _table(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[Span]) -> Table:
+    """Open the vectors of one vector field, with what there is of 8-bit numbers and graphs."""
+    factor, ef_search = metadata.graphs.get(name, (1.0, 0))
     known = metadata.own_graphs.get(name, {})
-    return {
-        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], ef_search, span.begin)
+    own_graphs = {
+        span.language: Graph(_own_graph(folder, name, number), factor, known[span.language], span.begin)
         for number, span in enumerate(spans)
-        if (ef_search := known.get(span.language))
+        if known.get(span.language)
     }
+    return Table(
+        _mapped(folder / f"{name}.npy"),
+        EightBit.open(folder, name, factor) if paths(folder, name)[0].name in metadata.files else None,
+        Graph(folder / f"{name}.usearch", factor, ef_search) if ef_search else None,
+        own_graphs,
+    )
 
 
 def _mapped(path: Path) -> Any:
