@@ -128,7 +128,10 @@ def titles(data_dir: Path) -> list[str]:
 async def press(
     addresses: Sequence[str], processes: Sequence[int], queries: Sequence[str], clients: int, seconds: float
 ) -> Load:  # fmt: skip
-    """Send requests from all clients to the addresses in turn for some seconds, and watch the processes' memory."""
+    """Send requests from all clients to the addresses in turn for some seconds, and watch the processes' memory.
+
+    On a slow machine, the load lasts until a request is answered.
+    """
     load, turn = Load(), itertools.count()
     begin = time.perf_counter() + WARM
     most = clients * len(addresses)
@@ -137,7 +140,7 @@ async def press(
     async with httpx.AsyncClient(timeout=120, limits=limits) as client:
 
         async def ask() -> None:
-            while (sent := time.perf_counter()) < begin + seconds:
+            while (sent := time.perf_counter()) < begin + seconds or not (load.latencies or load.errors):
                 number = next(turn)
                 body = {"query": queries[number % len(queries)], "k": 10}
                 address = addresses[number % len(addresses)]
