@@ -118,10 +118,11 @@ def milvus_server(folder: Path) -> Generator[tuple[str, int]]:
     """Run a Milvus server; yield the beginning of the addresses of its stores, and the id of its process."""
     from milvus import MilvusServer
 
-    own: Any = MilvusServer()
+    own: Any = MilvusServer(wait_for_started=False)
     own.set_base_dir(str(folder))
     try:
         own.start()
+        own.wait_started(1000 * PATIENCE)
         yield f"milvus://127.0.0.1:{own.listen_port}", own.server_proc.pid
     finally:
         own.stop()

@@ -102,8 +102,8 @@ main()
 def pressed(options: argparse.Namespace, addresses: Sequence[str], processes: Sequence[int]) -> dict[str, Any]:
     """Put load on addresses; return the figures of the clients, and cores and memory of processes together."""
     sizes: Sizes = options.sizes
-    computed, begin = sum(map(processor_seconds, processes)), time.perf_counter()
     queries = titles(options.data_dir)
+    computed, begin = sum(map(processor_seconds, processes)), time.perf_counter()
     load = asyncio.run(press(addresses, processes, queries, sizes.clients, sizes.seconds))
     cores = (sum(map(processor_seconds, processes)) - computed) / (time.perf_counter() - begin)
     if not load.latencies:
@@ -267,10 +267,12 @@ def main() -> None:
     """Run what the file of figures lacks, and print the medians."""
     options = parse_arguments()
     settings = {**asdict(options.sizes), "threads": options.threads, "proxy": "nginx" if nginx() else "none"}
-    known = json.loads(options.json.read_text("utf-8")) if options.json.is_file() else {"settings": settings}
+    known: dict[str, Any] = {"settings": settings, "parts": {}}
+    if options.json.is_file():
+        known = json.loads(options.json.read_text("utf-8"))
     if known["settings"] != settings:
         raise SystemExit(f"{options.json} has other settings. Fix: name another file with --json")
-    found: dict[str, dict[str, list[dict[str, Any]]]] = known.get("parts", {})
+    found: dict[str, dict[str, list[dict[str, Any]]]] = known["parts"]
     for part in options.only:
         sides = found.setdefault(part, {})
         for repeat in range(options.repeats):

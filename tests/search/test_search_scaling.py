@@ -105,7 +105,7 @@ def test_nginx_asks_all_servers() -> None:
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            seen.add(self.server.server_address[1])
+            seen.add(self.connection.getsockname()[1])
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()
