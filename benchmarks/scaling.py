@@ -43,6 +43,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
 from _common import RESULTS, environment, figures_table, in_turn, make_parser, memory_mib, record, unit
@@ -107,7 +108,8 @@ def pressed(options: argparse.Namespace, addresses: Sequence[str], processes: Se
     load = asyncio.run(press(addresses, processes, queries, sizes.clients, sizes.seconds))
     cores = (sum(map(processor_seconds, processes)) - computed) / (time.perf_counter() - begin)
     if not load.latencies:
-        raise SystemExit(f"no request was answered: {dict(load.errors)}")
+        last = httpx.post(f"{addresses[0]}/search", json={"query": queries[0]}, timeout=120).text
+        raise SystemExit(f"no request was answered: {dict(load.errors)}, {last[:500]}")
     shared_once = sum(memory_mib("Pss", each, "smaps_rollup") for each in processes)
     return {**load.figures(), "cores": round(cores, 3), "pss_mib": round(shared_once, 1)}
 
