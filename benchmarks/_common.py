@@ -108,9 +108,9 @@ def in_turn(sides: Iterable[str], repeat: int) -> list[str]:
     return list(sides)[:: -1 if repeat % 2 else 1]
 
 
-def memory_mib(field: str, process: int | str = "self") -> float:
-    """Return a field of ``/proc/PROCESS/status`` in MiB (Linux)."""
-    status = Path(f"/proc/{process}/status").read_text("utf-8")
+def memory_mib(field: str, process: int | str = "self", file: str = "status") -> float:
+    """Return a field of ``/proc/PROCESS/status``, or of ``smaps_rollup``, in MiB (Linux)."""
+    status = Path(f"/proc/{process}/{file}").read_text("utf-8")
     return int(status.split(f"{field}:")[1].split()[0]) / (1 << 10)
 
 

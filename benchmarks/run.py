@@ -54,6 +54,7 @@ BENCHMARKS = {
     ),
     "search_service": Benchmark(("search_service.py",), 40, "the service with 32 clients beside plain FastAPI"),
     "search_writes": Benchmark(("search_writes.py",), 10, "documents per second written to the service"),
+    "scaling": Benchmark(("scaling.py",), 45, "serving, encoding and writing with more processes; resumable"),
     "search_modes": Benchmark(
         ("search_modes.py", "--json", str(RESULTS / "search_modes.json")), 20, "ranking modes of search on XQuAD-R"
     ),

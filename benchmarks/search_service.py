@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,24 +112,40 @@ def server(command: Sequence[str], threads: int | None) -> Generator[tuple[str, 
             process.communicate()
 
 
-def server_mib(process: int, field: str = "RssAnon") -> float:
-    """Return the memory of a server without mapped files, or of its mapped files with ``RssFile``, in MiB (Linux)."""
-    return round(memory_mib(field, process), 1)
+def server_mib(*processes: int, field: str = "RssAnon") -> float:
+    """Return the memory of servers without mapped files, or of their mapped files with ``RssFile``, in MiB (Linux)."""
+    return round(sum(memory_mib(field, process) for process in processes), 1)
 
 
-async def press(address: str, process: int, queries: Sequence[str], clients: int, seconds: float) -> Load:
-    """Send requests from all clients for some seconds, and watch the server's memory."""
+@cache
+def titles(data_dir: Path) -> list[str]:
+    """Return the titles of the help corpus in a random order, as queries."""
+    table = read("libreoffice-help", data_dir=data_dir).questions
+    found = [each for each in dict.fromkeys(table["text"].to_pylist()) if each.strip()]
+    return [found[row] for row in np.random.default_rng(1).permutation(len(found))]
+
+
+async def press(
+    addresses: Sequence[str], processes: Sequence[int], queries: Sequence[str], clients: int, seconds: float
+) -> Load:  # fmt: skip
+    """Send requests from all clients to the addresses in turn for some seconds, and watch the processes' memory.
+
+    On a slow machine, the load lasts until a request is answered.
+    """
     load, turn = Load(), itertools.count()
     begin = time.perf_counter() + WARM
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    most = clients * len(addresses)
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
 
-    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
 
         async def ask() -> None:
-            while (sent := time.perf_counter()) < begin + seconds:
-                body = {"query": queries[next(turn) % len(queries)], "k": 10}
+            while (sent := time.perf_counter()) < begin + seconds or not (load.latencies or load.errors):
+                number = next(turn)
+                body = {"query": queries[number % len(queries)], "k": 10}
+                address = addresses[number % len(addresses)]
                 try:
-                    status = (await client.post("/search", json=body)).status_code
+                    status = (await client.post(f"{address}/search", json=body)).status_code
                     problem = "" if status == 200 else str(status)
                 except httpx.HTTPError as error:
                     problem = type(error).__name__
@@ -142,24 +159,22 @@ async def press(address: str, process: int, queries: Sequence[str], clients: int
         async def watch() -> None:
             await asyncio.sleep(WARM)
             while True:
-                load.mib.append(server_mib(process))
+                load.mib.append(server_mib(*processes))
                 await asyncio.sleep(PAUSE)
 
         watching = asyncio.create_task(watch())
         await asyncio.gather(*(ask() for _ in range(clients)))
         watching.cancel()
     load.seconds = time.perf_counter() - begin
-    load.mib.append(server_mib(process))
-    load.mapped_mib = server_mib(process, "RssFile")
+    load.mib.append(server_mib(*processes))
+    load.mapped_mib = server_mib(*processes, field="RssFile")
     return load
 
 
 def main() -> None:
     """Run the servers in turn, then print and write the medians."""
     options = parse_arguments()
-    corpus = read("libreoffice-help", data_dir=options.data_dir)
-    titles = [each for each in dict.fromkeys(corpus.questions["text"].to_pylist()) if each.strip()]
-    queries = [titles[row] for row in np.random.default_rng(1).permutation(len(titles))]
+    queries = titles(options.data_dir)
     index = options.index or index_of(options.data_dir, options.documents)
     opened = Index.open(index)
     count = len(opened)
@@ -174,7 +189,7 @@ def main() -> None:
         for repeat in range(1 if options.memory else options.repeats):
             for side in in_turn(commands, repeat):
                 with server(commands[side], options.threads) as (address, process):
-                    load = asyncio.run(press(address, process, queries, options.clients, seconds))
+                    load = asyncio.run(press([address], [process], queries, options.clients, seconds))
                 runs.setdefault(side, []).append(load.figures())
                 print(side, {key: value for key, value in runs[side][-1].items() if key != "mib"}, flush=True)
     record(options.json, options.threads, documents=count, clients=options.clients, seconds=seconds, sides=runs)

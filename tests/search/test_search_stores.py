@@ -14,6 +14,7 @@ import search_made
 from click.testing import CliRunner
 from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, play, unit
 
+from _servers import milvus_server
 from panglot import PanglotError
 from panglot.cli.index import index_command
 from panglot.encoders.protocol import Vectors
@@ -30,16 +31,12 @@ opened = partial(open_store, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, c
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Milvus server started for the tests."""
-    milvus: Any = pytest.importorskip("milvus", reason="the server of Milvus is in the package milvus")
+    pytest.importorskip("milvus", reason="the server of Milvus is in the package milvus")
     pytest.importorskip("pymilvus")
-    own = milvus.MilvusServer()
-    own.set_base_dir(str(tmp_path_factory.mktemp("milvus")))
-    own.start()
-    try:
-        yield f"milvus://127.0.0.1:{own.listen_port}"
-    finally:
-        own.stop()
-        shutil.rmtree(own.config.base_data_dir, ignore_errors=True)
+    folder = tmp_path_factory.mktemp("milvus")
+    with milvus_server(folder) as (address, _):
+        yield address
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["embedded", "lite", pytest.param("server", marks=pytest.mark.slow)])
