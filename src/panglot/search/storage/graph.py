@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from panglot._files import in_large_pages
 from panglot._progress import progress
-from panglot.search.storage.metadata_columns import Selection, Span
+from panglot.search.storage.columns import Selection, Span
 from panglot.search.storage.store import ROUNDING, Doubles, Halves, Ints, halves, pieces, scores
 
 if TYPE_CHECKING:
