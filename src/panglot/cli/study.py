@@ -1,4 +1,4 @@
-"""``reproduce``: compare the figures of the documentation with stored results, and compute them again."""
+"""``panglot study``: compare training strategies. ``panglot reproduce``: check the figures of the documentation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,93 @@ if TYPE_CHECKING:
     from panglot.study.reproduce import CheckedFigure
 
 _VERDICTS = ("ok", "drift", "fail", "skipped")
+
+
+@click.group("study")
+def study() -> None:
+    """Compare training strategies over languages and seeds: plan a study, run it, and write its report."""
+
+
+@study.command("run")
+@click.argument("file")
+@data_dir_option
+@click.option("--only", multiple=True, metavar="STRATEGY", help="Strategy to run. Repeat for more.")
+@click.option("--again", is_flag=True, help="Run failed cells again.")
+@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
+# The workers of a study start each cell in a process of its own by this option.
+@click.option("--cell", hidden=True)
+def run_command(
+    file: str, data_dir: Path | None, only: tuple[str, ...], *, again: bool, output: Path | None, cell: str | None
+) -> int:
+    """Run the cells of the study FILE, and write its report.
+
+    You may start it several times, also on other machines that share the output folder. No cell runs twice. You may
+    stop it at any moment. The same command continues from there.
+    """
+    from panglot.study import design, report
+    from panglot.study.worker import run_named, work
+
+    progress = progress_to(None)
+    found = design.read(file)
+    if cell:
+        from panglot.training.loop import Interrupted
+
+        try:
+            return run_named(found, cell, data_dir, progress)
+        except Interrupted as stop:
+            progress(str(stop))
+            return 130
+    status = work(found, data_dir, again=again, only=only, progress=progress)
+    report.write(found, output or found.output)
+    progress(f"{status}. Next: panglot study report {file}")
+    return 1 if status.failed else 0
+
+
+@study.command("report")
+@click.argument("file")
+@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
+def write_report(file: str, output: Path | None) -> None:
+    """Write the report of the study FILE from its finished cells, and print it."""
+    from panglot.study import design, report
+
+    found = design.read(file)
+    click.echo(report.write(found, output or found.output))
+
+
+@study.command("plan")
+@click.argument("file")
+@click.option("--pilot", metavar="FILE", help="Study whose finished cells show the spread over seeds and questions. "
+              "By default the study itself.")  # fmt: skip
+@json_option("the plan")
+def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
+    """Say what the study FILE costs and which differences it can find, before it is run.
+
+    The table has the smallest differences of focus and rival that are found with a probability of 80 %, in points of
+    the start's value.
+    """
+    from panglot.report.labels import MISSING
+    from panglot.study import design
+    from panglot.study.endpoints import plan
+    from panglot.study.estimates import FIGURES, PARTS, Results
+
+    found = plan(design.read(file), Results(design.read(pilot or file)))
+    if not deliver_json(found, to_json):
+        return
+    rows = [
+        (each["test"], FIGURES[each["figure"]], PARTS[each["part"]], each["contrast"], str(each["seeds"]),
+         *(MISSING if each[name] is None else f"{100 * each[name]:.2f}" for name in ("alone", "corrected")))
+        for each in found["detectable"]
+    ]  # fmt: skip
+    head = ("test", "figure", "measured on", "languages", "seeds", "one test", "all tests")
+    print_table(head, rows, right=(4, 5, 6))
+    click.echo(f"\n{found['cells']} cells and {found['trials']} trials, some {found['hours']:.1f} hours of one worker.")
+    click.echo(
+        "mean: over all numbers of languages; slope: most less fewest. one test: at 5 %; all tests: the first step of "
+        f"Holm's correction.\nThe spread is that of {found['pilot']}. That over seeds may be "
+        f"{found['spread_factor']:.1f} times larger, which is exceeded in one case of ten."
+    )
+    if unknown := found["not_in_pilot"]:
+        click.echo(f"Nothing is known of {', '.join(unknown)}, which the pilot does not have.")
 
 
 @click.command("reproduce")
