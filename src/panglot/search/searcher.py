@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from panglot.debiasing.correction import Debiasing
     from panglot.encoders.open_model import Reranker
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.document import Filter
+    from panglot.search.document import Document, Filter
     from panglot.search.ranking.lexical import LexicalIndex
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
@@ -140,16 +140,10 @@ class Searcher:
         if where := request.filter:
             allowed = self.store.matching(list(members), where)
             members = {name: each for name, each in members.items() if name in allowed}
-        query = self.query_vectors(vector[None], [language], request)[0]
         known = {each.id for each in candidates}
-        missing = [name for name in members if name not in known]
-        cosines = scores(self.store.vectors(self._vector_field(request), missing), query).tolist()
-        more = [
-            ScoredDocument(name, cosine, members[name].language, members[name].group)
-            for name, cosine in zip(missing, cosines, strict=True)
-        ]
+        missing = [each for each in members.values() if each.id not in known]
         # With the candidates, because a mode may compare a document with the best of its language.
-        every = _adjusted([*candidates, *more], request)
+        every = _adjusted([*candidates, *self._scored(missing, request, vector, language)], request)
         best: dict[tuple[str, str], ScoredDocument] = {}
         for each in sorted((each for each in every if each.id in members), key=lambda each: each.id not in chosen):
             best.setdefault((each.group, each.language), each)
@@ -165,20 +159,29 @@ class Searcher:
         where = request.filter
         matches = self.lexical.search(request.query, language, DEPTH, request.languages, where)
         known = {each.id for each in found}
-        missing = [name for name in matches if name not in known]
-        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
-        vectors = self.store.vectors(self._vector_field(request), missing)
-        cosines = scores(vectors, self.query_vectors(vector[None], [language], request)[0])
-        more = [
-            ScoredDocument(each.id, cosine, each.language, each.group)
-            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
+        missing = [
+            each
+            for each in self.store.get([name for name in matches if name not in known])
             if each is not None and (not request.languages or each.language in request.languages)
         ]
+        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        more = self._scored(missing, request, vector, language)
         known.update(each.id for each in more)
         ranked = _adjusted([*found, *more], request)
         matching = set(matches)
         kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
         return fused(kept, [name for name in matches if name in known], request.lexical_weight)
+
+    def _scored(
+        self, documents: Sequence[Document], request: SearchRequest, vector: Vectors, language: str
+    ) -> list[ScoredDocument]:
+        """Return documents that the vectors did not find with their cosines, as the store would have given them."""
+        vectors = self.store.vectors(self._vector_field(request), [each.id for each in documents])
+        cosines = scores(vectors, self.query_vectors(vector[None], [language], request)[0])
+        return [
+            ScoredDocument(each.id, cosine, each.language, each.group)
+            for each, cosine in zip(documents, cosines.tolist(), strict=True)
+        ]
 
 
 class Searchable(Protocol):
