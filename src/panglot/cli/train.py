@@ -14,22 +14,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import click
 
 from panglot._errors import PanglotError
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    POSITIVE,
-    SectionedCommand,
-    add_options,
-    data_dir_option,
-    deliver_json,
-    in_language,
-    json_option,
-    language_option,
-    list_option,
-    print_table,
-    progress_to,
-    trust_option,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +32,7 @@ def _options() -> list[Callable[[Any], Any]]:
     """Make the options from the settings' types, defaults and documentation."""
     texts = _documentation()
     hints = get_type_hints(Settings)
-    options: list[Callable[[Any], Any]] = []
+    made: list[Callable[[Any], Any]] = []
     for field in dataclasses.fields(Settings):
         if field.name in {"model", "on"}:
             continue
@@ -57,15 +43,15 @@ def _options() -> list[Callable[[Any], Any]]:
         # None means that the option was not given, so that it does not override the recipe.
         attrs: dict[str, Any] = {"help": texts[field.name] + default, "default": None}
         if kind is bool:
-            options.append(click.option(f"{name}/--no-{name[2:]}", **attrs))
+            made.append(click.option(f"{name}/--no-{name[2:]}", **attrs))
         elif get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
-            options.append(click.option(name, type=click.Choice(get_args(kind)), **attrs))
+            made.append(click.option(name, type=click.Choice(get_args(kind)), **attrs))
         else:
             # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
             metavar = _METAVARS[field.name] if plain is str else "N" if plain is int else "NUMBER"
-            options.append(click.option(name, type=plain, metavar=metavar, **attrs))
-    return options
+            made.append(click.option(name, type=plain, metavar=metavar, **attrs))
+    return made
 
 
 def _documentation() -> dict[str, str]:
@@ -77,7 +63,7 @@ def _documentation() -> dict[str, str]:
     }
 
 
-@click.command("train", cls=SectionedCommand, sections={
+@click.command("train", cls=options.SectionedCommand, sections={
     "on": "Data", "recipe": "Run", "exclude": "Data", "output": "Run", "data_dir": "Data", "batches": "Batches",
     "mixing": "Gradient mixing", "batch_size": "Batches", "code_switch": "Code-switching",
     "learning_rate": "Optimisation", "temperature": "Loss and model", "precision": "Speed and memory",
@@ -86,11 +72,11 @@ def _documentation() -> dict[str, str]:
 @click.argument("model", required=False)
 @click.option("--on", multiple=True, metavar="SET",
               help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat for more.")  # fmt: skip
-@language_option
+@options.language_option
 @click.option("--recipe", metavar="NAME",
               help="Recipe of settings: `hybrid`, `small`, `own`, or a TOML file. Options override it.")  # fmt: skip
-@add_options(_options())
-def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **options: Any) -> int:
+@options.add_options(_options())
+def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **given: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
     You can stop training at any time, by Ctrl-C or by killing it. The same command continues it.
@@ -98,11 +84,11 @@ def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: 
     from panglot.training.loop import Interrupted
     from panglot.training.loop import train as run
 
-    changes = {name: value for name, value in options.items() if value is not None}
+    changes = {name: value for name, value in given.items() if value is not None}
     for name in _LISTS & changes.keys():
         changes[name] = [entry.strip() for entry in changes[name].split(",")]
     try:
-        folder = run(model, in_language(on, language) or None, recipe=recipe, **changes)
+        folder = run(model, options.in_language(on, language) or None, recipe=recipe, **changes)
     except Interrupted as stop:
         click.echo(str(stop), err=True)
         return 130
@@ -117,15 +103,15 @@ def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: 
 @click.command("average")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--output", type=PATH, required=True, help="Folder to write.")
-@list_option(
+@options.list_option(
     "--weights", metavar="NUMBERS", help="Weight of each model, such as .3,.7. The sum must be 1. Equal by default."
 )
 @click.option(
     "--suite", metavar="NAME",
     help="Suite to choose the share on, `forms` or a TOML file. The first model is the start of the others.",
 )  # fmt: skip
-@list_option("--shares", metavar="NUMBERS", help="Shares to try on the suite. By default .3,.5,.7,.85,1.")
-@data_dir_option
+@options.list_option("--shares", metavar="NUMBERS", help="Shares to try on the suite. By default .3,.5,.7,.85,1.")
+@options.data_dir_option
 def average_command(
     models: tuple[str, ...], output: Path, weights: list[str] | None, suite: str | None, shares: list[str] | None,
     data_dir: Path | None,
@@ -140,7 +126,7 @@ def average_command(
 
     folder = average(
         models, output, weights=_numbers(weights, "weights"), suite=suite, shares=_numbers(shares, "shares") or SHARES,
-        data_dir=data_dir, progress=progress_to(None),
+        data_dir=data_dir, progress=options.progress_to(None),
     )  # fmt: skip
     click.echo(f"wrote {folder}. Next: panglot compare {models[0]} {folder} --test DATASET")
 
@@ -211,9 +197,9 @@ def demo(output: Path, pairs: int, seed: int) -> None:
 )  # fmt: skip
 @click.option("--seed", type=COUNT, default=0, help="Seed of the drawn languages.")
 @click.option("--output", type=PATH, help="Folder to write, by default beside SET.  [default: SET+mined]")
-@data_dir_option
-@trust_option
-@json_option()
+@options.data_dir_option
+@options.trust_option
+@options.json_option()
 def mine(model: str, collection: str, output: Path | None, to_json: str | None, **settings: Any) -> None:
     """Find wrong passages in SET that MODEL ranks high, and write SET with these judged as irrelevant.
 
@@ -226,9 +212,9 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     # Checked before the work. Nothing but a collection is ever replaced.
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
-    mined = run(model, collection, progress=progress_to(to_json), **settings)
+    mined = run(model, collection, progress=options.progress_to(to_json), **settings)
     mined.save(folder)
-    if deliver_json({"folder": str(folder), **json.loads(mined.metadata[MINED])}, to_json):
+    if options.deliver_json({"folder": str(folder), **json.loads(mined.metadata[MINED])}, to_json):
         _print_mined(mined.name, Report.of(mined))
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
@@ -251,31 +237,33 @@ def _print_mined(name: str, report: Any) -> None:
     rows = [(f"{count} negative{'s' if count != 1 else ''}", f"{number:,}") for count, number in counts]
     rows += [("no relevant passage", f"{report.unanswered:,}")] if report.unanswered else []
     click.echo(name)
-    print_table(("Questions with", "Number"), rows, right=(1,))
+    options.print_table(("Questions with", "Number"), rows, right=(1,))
     excluded = [(reason, f"{number:,}") for reason, number in report.excluded.items()]
-    print_table(("Excluded pairs of question and passage", "Number"), excluded, right=(1,))
+    options.print_table(("Excluded pairs of question and passage", "Number"), excluded, right=(1,))
     click.echo(f"{report.same_language:.1%} of the negatives are in the question's own language.")
 
 
 @click.command("translate")
 @click.argument("dataset")
-@list_option("--to", "targets", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca.")
+@options.list_option(
+    "--to", "targets", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca."
+)
 @click.option("--output", type=PATH, help="Folder to write the collection to.")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME",
     help="Engine: auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL or"
     " chat=URL#MODEL. Repeat for more, in order of preference.",
 )  # fmt: skip
-@list_option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
+@options.list_option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
 @click.option("--questions-only", is_flag=True, help="Do not translate passages.")
 @click.option("--limit", type=POSITIVE, help="Number of questions to translate, with their passages.")
 @click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source under this model.")
 @click.option("--no-filters", is_flag=True, help="Keep every row that can be translated.")
 @click.option("--cache", type=PATH, help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
-@language_option
-@data_dir_option
-@json_option()
+@options.language_option
+@options.data_dir_option
+@options.json_option()
 def translate_command(
     dataset: str, targets: list[str] | None, output: Path | None, engines: tuple[str, ...], limit: int | None,
     similarity: str | None, cache: Path | None, language: str | None, data_dir: Path | None, to_json: str | None,
@@ -298,14 +286,14 @@ def translate_command(
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
         check_output(output)  # now, not after hours of translation
-    progress, opened = progress_to(to_json), open_engines(engines)
-    collection = registry.read(in_language([dataset], language)[0], data_dir=data_dir)
+    progress, opened = options.progress_to(to_json), open_engines(engines)
+    collection = registry.read(options.in_language([dataset], language)[0], data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
     routes = _counted(plan(collection, targets or (), opened, **choice))
     for each in routes:
         progress(f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages")
     if dry_run or output is None:
-        deliver_json({"routes": routes}, to_json)
+        options.deliver_json({"routes": routes}, to_json)
         return
     thresholds, distant = NO_LIMITS if no_filters else Thresholds(), None
     if similarity is not None:
@@ -316,7 +304,7 @@ def translate_command(
         done = translate(collection, targets or (), opened, store, thresholds=thresholds, distant=distant,
                          progress=progress, **choice)  # fmt: skip
     done.save(output)
-    if deliver_json(done.metrics, to_json):
+    if options.deliver_json(done.metrics, to_json):
         _print_translated(done.metrics)
         click.echo(f"{output}: {done.collection!r}")
 
