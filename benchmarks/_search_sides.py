@@ -93,8 +93,8 @@ class PanglotBalanced(Panglot):
     """Panglot's mode that searches each of the eight languages and calibrates their scores."""
 
     def search(self, query: Vectors) -> list[int]:
-        from panglot.search.ranking.modes import find_candidates
         from panglot.search.request import SearchRequest
+        from panglot.search.searcher import find_candidates
 
         request = SearchRequest("a query", mode="balanced")
         found = find_candidates(self.store, query[None], request, K, LANGUAGES, "plain")[0]

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import panglot
 from panglot._errors import PanglotError
-from panglot.cli.training_data import mine
+from panglot.cli.train import mine
 from panglot.data.collection import Collection
 from panglot.training import data
 from panglot.training.settings import Settings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import heatmap, to_html, write_html
-from panglot.report.rankings import example
+from panglot.report.markup import example
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from panglot.search.document import MIXED, OWN_FIELDS, Condition, Document, Filt
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.index import Index
 from panglot.search.ranking.modes import MODES
-from panglot.search.storage import graph, metadata_columns, milvus
+from panglot.search.storage import columns, graph, milvus
 from panglot.search.storage import milvus_client as client
 from panglot.search.storage.embedded import EmbeddedStore
 
@@ -377,7 +377,7 @@ def test_no_graph_is_walked_with_a_filter(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(graph, "MIN_ROWS", 100)
     monkeypatch.setattr(graph, "VISITS", 0)
     monkeypatch.setattr(graph, "RECALL", 0.5)  # So small a graph, linked by several threads, misses some.
-    monkeypatch.setattr(metadata_columns, "_BATCH", 128)
+    monkeypatch.setattr(columns, "_BATCH", 128)
     random = np.random.default_rng(0)
     vectors = unit(random.normal(size=(1200, 8)))
     store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=8)
@@ -404,11 +404,11 @@ def test_no_graph_is_walked_with_a_filter(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_index_without_columns_is_filtered_by_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [with_fields(number, each) for number, each in enumerate(documents())]
     with monkeypatch.context() as patch:
-        patch.setattr(metadata_columns.ColumnBuilder, "write", lambda *_: None)
+        patch.setattr(columns.ColumnBuilder, "write", lambda *_: None)
         Index.build(made, tmp_path / "old", model=Biased()).close()
     old, new = Index.open(tmp_path / "old", model=Biased()), Index.build(made, tmp_path / "new", model=Biased())
-    assert not list((tmp_path / "old").rglob(metadata_columns.NAME))
-    assert len(list((tmp_path / "new").rglob(metadata_columns.NAME))) == 1
+    assert not list((tmp_path / "old").rglob(columns.NAME))
+    assert len(list((tmp_path / "new").rglob(columns.NAME))) == 1
     where = 'number < 40 and tags contains "third" or product = "calc"'
     assert old.store.kinds() == new.store.kinds()
     assert old.search("<de> topic7", where=where).hits == new.search("<de> topic7", where=where).hits != ()

@@ -20,10 +20,10 @@ from panglot.search.ranking.modes import (
     VECTOR_FIELDS,
     LanguageStats,
     center,
-    find_candidates,
     query_offset,
 )
 from panglot.search.request import SearchRequest, language_shares
+from panglot.search.searcher import find_candidates
 from panglot.search.storage.store import by_score
 
 
@@ -89,7 +89,7 @@ def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[st
 
 
 def balanced(cosine: Any, codes: list[str]) -> Any:
-    return MODES["balanced"].adjustment(cosine, codes, SearchRequest(mode="balanced"))
+    return MODES["balanced"].adjustment(cosine, codes)
 
 
 @settings(deadline=None)

@@ -14,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
 from panglot.cli.index import index_command, search_command
 from panglot.search.ranking.modes import Mode
-from panglot.search.searcher import sentences_of
+from panglot.search.ranking.reranking import sentences_of
 
 LANGUAGES = ("de", "en", "ja", "sw")
 

@@ -11,20 +11,9 @@ import click
 from panglot._errors import PanglotError
 from panglot._progress import progress
 from panglot.batching.table import cache_rows
+from panglot.cli import options
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import (
-    PATH,
-    POSITIVE,
-    column_option,
-    data_dir_option,
-    deliver_json,
-    in_language,
-    json_option,
-    language_option,
-    list_option,
-    refuse,
-    shorten,
-)
+from panglot.cli.options import PATH, POSITIVE
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -44,12 +33,12 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @click.argument("name")
 @click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
-@language_option
-@data_dir_option
+@options.language_option
+@options.data_dir_option
 @click.option("--on-error", type=_ON_ERROR, default="raise",
               help="Handling of rows that cannot be used. skip writes them to a file and succeeds.")  # fmt: skip
 @click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
-@json_option("the findings")
+@options.json_option("the findings")
 def check(
     name: str, against: tuple[str, ...], more: tuple[str, ...], language: str | None, data_dir: Path | None,
     on_error: str, place: Path | None, to_json: str | None,
@@ -61,11 +50,11 @@ def check(
     # An option of click takes one value. Further test sets behind --against arrive as arguments.
     if more and not against:
         raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
-    report = checking.check(in_language([name], language)[0], against=(*against, *more), data_dir=data_dir)
+    report = checking.check(options.in_language([name], language)[0], against=(*against, *more), data_dir=data_dir)
     place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
-    if deliver_json(_findings(report), to_json):
+    if options.deliver_json(_findings(report), to_json):
         _print_findings(report, name, place)
     return 2 if report.rejected and not (on_error == "skip" and report.collection is not None) else 0
 
@@ -89,7 +78,7 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
     if place:
         click.echo(f"{len(report.rejected):,} rejected rows written to {place}")
     for remark in report.remarks:
-        examples = ", ".join(shorten(text, 60) for text in remark.examples)
+        examples = ", ".join(options.shorten(text, 60) for text in remark.examples)
         click.echo(f"look at: {remark.number:,} {remark.what} ({examples}). Fix: {remark.hint}")
     for overlap in report.overlaps:
         click.echo(
@@ -97,9 +86,10 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
             f"{overlap.groups:,} groups. The highest share below the threshold is {overlap.highest:.2f}"
         )
         for own, other in overlap.examples:
-            click.echo(f"  {shorten(own, 100)} = {shorten(other, 100)}")
+            click.echo(f"  {options.shorten(own, 100)} = {options.shorten(other, 100)}")
         if overlap.nearest is not None:
-            click.echo(f"  nearest below it: {shorten(overlap.nearest[0], 100)} ~ {shorten(overlap.nearest[1], 100)}")
+            nearest = (options.shorten(text, 100) for text in overlap.nearest)
+            click.echo(f"  nearest below it: {' ~ '.join(nearest)}")
     for test, reason in report.unread.items():
         click.echo(f"not compared with {test}: {reason}")
     if not (report.rejected or report.remarks or any(overlap.equal or overlap.near for overlap in report.overlaps)):
@@ -116,9 +106,9 @@ def _where(error: RowError, name: str) -> str:
 @click.argument("name")
 @click.argument("output", type=PATH)
 @click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
-@language_option
-@data_dir_option
-@list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
+@options.language_option
+@options.data_dir_option
+@options.list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
 @click.option("--rows", type=POSITIVE, help="Maximum number of questions to keep, drawn in whole groups.")
 @click.option("--seed", default=0, help="Seed for drawing the questions.")
 @click.option("--min-characters", type=int, help="Leave out passages with fewer characters.")
@@ -148,14 +138,14 @@ def convert(
         "split": form != "beir", "untie": form not in ("jsonl", "parquet"), "seed": not limits.get("rows"),
         "place": not skip,
     }  # fmt: skip
-    refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
+    options.refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
     source = split_language(name)[0]
     if not known and output.exists() and source.exists() and output.samefile(source):
         raise PanglotError("this is the data set itself, which would be lost", file=output, hint="choose another place")
     # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
     # Whole files become Arrow in pieces only if each row names its language.
-    named = in_language([name], language)[0]
+    named = options.in_language([name], language)[0]
     # Other readers select languages themselves: some read nothing else.
     walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())
     if on_ray and (form != "arrow" or not files or filtered or skip):
@@ -199,8 +189,8 @@ def _print_converted(done: converting.Converted, form: str) -> None:
     "--ways", default="title,first-sentence", help="Ways to make questions, from question, title and first-sentence."
 )
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
-@column_option
-def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **options: Any) -> None:
+@options.column_option
+def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **reading: Any) -> None:
     """Make rows of HTML, Markdown, PO and XLIFF files and files of documents, or of all of them in folders.
 
     Files of documents are those that `panglot index` takes, but they need no id.
@@ -208,7 +198,7 @@ def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **options: Any) 
     A title, a question heading or a first sentence becomes the question, and the text below it the passage. Versions
     of a page in several languages are tied by path (en/page.html, de/page.html) and anchor.
     """
-    made = documents.read(paths, ways=ways.split(","), **options)
+    made = documents.read(paths, ways=ways.split(","), **reading)
     converting.write_rows(made.rows, output)
     languages = sorted({row.language for row in made.rows})
     groups = sum(made.ways.values())

@@ -8,27 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    POSITIVE,
-    SectionedCommand,
-    candidates_option,
-    chunk_option,
-    column_option,
-    command_line,
-    context_option,
-    data_dir_option,
-    deliver_json,
-    in_language,
-    json_option,
-    language_option,
-    list_option,
-    progress_to,
-    refuse,
-    shorten,
-    trust_option,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +24,7 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 _EXAMPLES = 3  # Weak pairs that are printed.
 
 
-@click.command("diagnose", cls=SectionedCommand, sections={
+@click.command("diagnose", cls=options.SectionedCommand, sections={
     "output": "Output", "model": "Model", "queries": "Queries", "columns": "Documents", "to_json": "Output",
 })  # fmt: skip
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
@@ -55,14 +36,14 @@ _EXAMPLES = 3  # Weak pairs that are printed.
     "--queries", type=PATH, help="Queries to ask, as JSON lines of group, language and text. By default titles."
 )
 @click.option("--seed", default=0, type=COUNT, help="Seed of the sample of titles and of the intervals.")
-@column_option
+@options.column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
-@chunk_option
-@data_dir_option
-@json_option()
+@options.chunk_option
+@options.data_dir_option
+@options.json_option()
 def diagnose_command(
     source: str, output: Path | None, model: str | None, queries: Path | None, seed: int, to_json: str | None,
-    **options: Any,
+    **reading: Any,
 ) -> None:  # fmt: skip
     """Say whether a search over DOCUMENTS prefers the language of the query, what helps, and what that costs.
 
@@ -85,14 +66,14 @@ def diagnose_command(
     from panglot.search.metadata import IndexMetadata, is_index
     from panglot.search.queries import read_queries, sample_queries
 
-    progress = progress_to(to_json)
+    progress = options.progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.
     given = read_queries(queries) if queries is not None else None
     folder = output or Path(f"{_short_name(source)}-diagnosis")
-    index = _open(source, folder, model, progress, options)
+    index = _open(source, folder, model, progress, reading)
     asked = given or sample_queries(index.documents(), _GROUPS, seed)
     found = diagnose(index, asked, seed=seed, progress=progress)
-    command = without_password(command_line())
+    command = without_password(options.command_line())
     figures: dict[str, Any] = {"command": command, "index": str(index.folder), "seed": seed, **found.figures}
     named = IndexMetadata.open(index.folder).model
     moved = model if model and is_index(source) and model != named else ""
@@ -104,17 +85,17 @@ def diagnose_command(
         code = snippets(
             best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
             strength=found.debiasing.strength if found.debiasing else 1.0,
-            layout=describe_collection(source, options["columns"]) if is_collection(source) else None,
+            layout=describe_collection(source, reading["columns"]) if is_collection(source) else None,
         )  # fmt: skip
     figures["code"] = [each._asdict() for each in code]
     write_text(folder / "report.html", diagnosis_page(figures, code, command))
     index.close()
-    if deliver_json(figures, to_json):
+    if options.deliver_json(figures, to_json):
         _print_diagnosis(figures, folder)
 
 
 def _open(
-    source: str, folder: Path, model: str | None, progress: Callable[[str], None], options: dict[str, Any]
+    source: str, folder: Path, model: str | None, progress: Callable[[str], None], reading: dict[str, Any]
 ) -> Index:
     """Return an index, which is built if documents are named."""
     from panglot.encoders.shipped import DEFAULT
@@ -124,15 +105,17 @@ def _open(
     from panglot.search.metadata import is_index
 
     if is_index(source):
-        refuse(options, "does nothing for an index, which has its documents already", "leave it out")
+        options.refuse(reading, "does nothing for an index, which has its documents already", "leave it out")
         return Index.open(source, model=model)
     if is_collection(source):
-        refuse({"language"}, "does nothing for a collection", "name the field with --column language=NAME")
-        refuse({"chunk_tokens"}, "does nothing for a collection, whose documents have one vector each", "leave it out")
-        refuse({"data_dir"}, "does nothing for a collection", "leave it out")
-        columns = options["columns"]
+        options.refuse({"language"}, "does nothing for a collection", "name the field with --column language=NAME")
+        options.refuse(
+            {"chunk_tokens"}, "does nothing for a collection, whose documents have one vector each", "leave it out"
+        )
+        options.refuse({"data_dir"}, "does nothing for a collection", "leave it out")
+        columns = reading["columns"]
         return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress)
-    documents = find_documents(source, progress=progress, **options)
+    documents = find_documents(source, progress=progress, **reading)
     if not is_index(folder / "index"):
         return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
     index = Index.open(folder / "index", model=model)
@@ -171,7 +154,7 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")
 
 
-@click.command("debias", cls=SectionedCommand, sections={
+@click.command("debias", cls=options.SectionedCommand, sections={
     "on": "Data", "method": "Correction", "output": "Output", "rank": "Correction", "languages": "Data",
     "pivot": "Correction", "seed": "Data", "to_json": "Output",
 })  # fmt: skip
@@ -192,14 +175,14 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
 )  # fmt: skip
 @click.option("--output", type=PATH, required=True, help="Folder to write.")
 @click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
-@list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
+@options.list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
 @click.option("--texts", default=200, help="Maximum number of texts per side and language.")
 @click.option("--pivot", metavar="CODE", help="Language that `shift` does not change. English by default.")
 @click.option("--seed", type=COUNT, default=0, help="Seed of the sample of texts.")
-@language_option
-@data_dir_option
-@json_option("settings and figures")
-def debias_command(model: str, on: tuple[str, ...], to_json: str | None, language: str | None, **options: Any) -> None:
+@options.language_option
+@options.data_dir_option
+@options.json_option("settings and figures")
+def debias_command(model: str, on: tuple[str, ...], to_json: str | None, language: str | None, **settings: Any) -> None:
     """Make MODEL's vectors similar across languages without training, and write both as a folder.
 
     center subtracts the mean of a text's language. shift subtracts a mean that is measured on translations, from
@@ -212,9 +195,9 @@ def debias_command(model: str, on: tuple[str, ...], to_json: str | None, languag
     from panglot.debiasing.correction import HEAD
     from panglot.debiasing.debias import debias
 
-    folder = debias(model, in_language(on, language) or None, progress=progress_to(to_json), **options)
+    folder = debias(model, options.in_language(on, language) or None, progress=options.progress_to(to_json), **settings)
     head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
-    if not deliver_json(head, to_json):
+    if not options.deliver_json(head, to_json):
         return
     click.echo(f"fitted on {', '.join(each['name'] for each in head['on'])}")
     others = [(f" of {name}", distance) for name, distance in head["on_other_text"].items()]
@@ -225,7 +208,7 @@ def debias_command(model: str, on: tuple[str, ...], to_json: str | None, languag
     click.echo(f"wrote {folder}. Next: panglot compare {model} {folder} --test DATASET")
 
 
-@click.command("probe", cls=SectionedCommand, sections={
+@click.command("probe", cls=options.SectionedCommand, sections={
     "languages": "Questions", "start": "Search for changes", "pools": "Data", "to_json": "Output", "data_dir": "Data",
 })  # fmt: skip
 @click.argument("model")
@@ -244,13 +227,13 @@ def debias_command(model: str, on: tuple[str, ...], to_json: str | None, languag
 @click.option(
     "--pools", type=click.Choice(["whole", "common"]), help="Passages to search: all, or those of common groups."
 )
-@candidates_option
-@context_option
+@options.candidates_option
+@options.context_option
 @click.option("--seed", default=0, type=COUNT, help="Seed of the drawn sentences and questions.")
-@json_option()
+@options.json_option()
 @click.option("--output", type=PATH, help="File for the weak pairs, as JSON lines.")
-@data_dir_option
-@trust_option
+@options.data_dir_option
+@options.trust_option
 def probe_command(
     model: str, dataset: str, languages: tuple[str, ...], to_json: str | None, output: Path | None, **settings: Any
 ) -> None:
@@ -261,15 +244,15 @@ def probe_command(
     """
     from panglot.probe.probe import probe
 
-    progress = progress_to(to_json)
+    progress = options.progress_to(to_json)
     settings["languages"] = list(languages) or None
-    found = probe(model, dataset, command=command_line(), progress=progress, **settings)
+    found = probe(model, dataset, command=options.command_line(), progress=progress, **settings)
     if output is not None:
         found.write_pairs(output)
         progress(f"wrote {len(found.pairs):,} lines to {output}" if found.pairs else f"no weak pair: {output} is empty")
         if found.pairs and found.figures["dataset"]["test_only"]:
             progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
-    if deliver_json(found.figures, to_json):
+    if options.deliver_json(found.figures, to_json):
         from rich.console import Console
 
         _print_weak(found.figures, Console())
@@ -330,7 +313,7 @@ def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
         one = weak[number * len(weak) // count]
         texts = (one["question_in_english"], one["question"], f"→ {one['instead']['text']}")
         codes, ranks = ("en", str(one["language"])), (one["rank_in_english"], one["rank"])
-        question = Cell("\n".join(shorten(text, 120) for text in texts))
+        question = Cell("\n".join(options.shorten(text, 120) for text in texts))
         rows.append(Row("/".join(codes), [Cell("\n".join(f"{rank:,}" for rank in ranks)), question]))
     columns = [Column("rank"), Column("question, and the passage that comes first instead", left=True)]
     return Table(f"Weak pairs, {count} of {len(weak):,}; the JSON has all", columns, rows, corner="")

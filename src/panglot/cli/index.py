@@ -12,23 +12,8 @@ import click
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    POSITIVE,
-    SectionedCommand,
-    add_options,
-    all_but,
-    chunk_option,
-    column_option,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    precision_option,
-    progress_to,
-    refuse,
-    split,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.search.document import Filter
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
@@ -43,7 +28,7 @@ _TOP = 5
 """Results to print: fewer than a program gets, because each takes some lines of a terminal."""
 
 
-@click.command("index", cls=SectionedCommand, sections={
+@click.command("index", cls=options.SectionedCommand, sections={
     "output": "Index", "model": "Encoding", "add": "Changes to an index", "columns": "Documents", "to_json": "Output",
 })  # fmt: skip
 @click.argument("documents", required=False)
@@ -52,7 +37,7 @@ _TOP = 5
               "model that the index was built with.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["auto", "torch", "openvino"]), default="auto",
               help="Inference backend used while indexing. auto is numpy for few texts, else torch.")  # fmt: skip
-@precision_option
+@options.precision_option
 @click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME. By default the folder.")
 @click.option("--encoder", "on", metavar="WHERE",
               help="Encode in a Ray cluster, ray or ray://host:port. By default in this process.")  # fmt: skip
@@ -65,11 +50,11 @@ _TOP = 5
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18. @FILE has one id per line.")
 @click.option("--snapshot", type=PATH, metavar="FOLDER",
               help="Copy the index to a new folder, with hard links where possible.")  # fmt: skip
-@column_option
+@options.column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
-@chunk_option
-@data_dir_option
-@json_option("what was done")
+@options.chunk_option
+@options.data_dir_option
+@options.json_option("what was done")
 def index_command(
     documents: str | None, output: Path, model: str | None, backend: str, precision: Precision, store: str | None,
     on: str | None, processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, update: bool,
@@ -89,20 +74,24 @@ def index_command(
     from panglot.search.ingest.build import find_documents
 
     if snapshot is not None:
-        refuse({"documents", *all_but("output", "snapshot", "to_json")}, "does nothing for a snapshot", "leave it out")
+        options.refuse(
+            {"documents", *options.all_but("output", "snapshot", "to_json")},
+            "does nothing for a snapshot",
+            "leave it out",
+        )
         metadata.snapshot(output, snapshot)
-        if deliver_json({"folder": str(output), "snapshot": str(snapshot)}, to_json):
+        if options.deliver_json({"folder": str(output), "snapshot": str(snapshot)}, to_json):
             click.echo(f"{snapshot}: a copy of {output}")
         return
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
     if documents is None:
-        refuse({"add", *source}, "does nothing without DOCUMENTS", "name them, or leave it out")
+        options.refuse({"add", *source}, "does nothing without DOCUMENTS", "name them, or leave it out")
     if on and processes:
         hint = "leave out --processes or --encoder"
         raise PanglotError("documents are encoded in one place", field="processes", hint=hint)
     on = on or (f"processes:{processes}" if processes else "")
-    progress = progress_to(to_json)
+    progress = options.progress_to(to_json)
     found = find_documents(documents, progress=progress, **source) if documents is not None else None
     done = {"added": 0, "deleted": 0}
     if update and (add or delete is not None or found is None):
@@ -135,7 +124,7 @@ def index_command(
     counts = index.counts()
     index.close()
     total = sum(counts.values())
-    if deliver_json({"folder": str(output), **done, "documents": total, "languages": counts}, to_json):
+    if options.deliver_json({"folder": str(output), **done, "documents": total, "languages": counts}, to_json):
         most = ", ".join(f"{code} {number:,}" for code, number in list(counts.items())[:8])
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         changes = ", ".join(f"{number:,} {what}" for what, number in done.items() if number) or "nothing changed"
@@ -147,7 +136,7 @@ def index_command(
 def _ids(names: str) -> list[str]:
     """Return the ids in a list with commas, or in the lines of a file behind ``@``."""
     if not names.startswith("@"):
-        return split(names) or []
+        return options.split(names) or []
     path = Path(names[1:])
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
@@ -189,28 +178,28 @@ def _search_option(option: Option) -> Callable[[Any], Any]:
     return click.option(*flags, type=option.type, default=default, help=option.help)
 
 
-@click.command("search", cls=SectionedCommand, sections={
+@click.command("search", cls=options.SectionedCommand, sections={
     "k": "Results", "language": "Languages", "mode": "Ranking", "highlight": "Results", "reranker": "Models",
     "to_json": "Output",
 })  # fmt: skip
 @click.argument("index", type=PATH)
 @click.argument("query")
-@add_options([_search_option(option) for option in search_options()[1:]])
+@options.add_options([_search_option(option) for option in search_options()[1:]])
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that reorders the first 50 results.")
 @click.option("--model", help="Model that the index was built with, if it has moved.")
-@json_option("the results")
+@options.json_option("the results")
 def search_command(
-    index: Path, reranker: str | None, model: str | None, to_json: str | None, mode: str | None, **options: Any
+    index: Path, reranker: str | None, model: str | None, to_json: str | None, mode: str | None, **asked: Any
 ) -> None:
     """Search an INDEX that `panglot index` wrote for QUERY, in any language."""
     from panglot.search.index import Index
 
-    if not options["preferred_languages"]:
-        refuse({"boost"}, "does nothing without --prefer", "name the languages that get it with --prefer")
-    options["mode"] = mode or ("preferred" if options["preferred_languages"] else "plain")
+    if not asked["preferred_languages"]:
+        options.refuse({"boost"}, "does nothing without --prefer", "name the languages that get it with --prefer")
+    asked["mode"] = mode or ("preferred" if asked["preferred_languages"] else "plain")
     # What is wrong with the request is said before the model is loaded.
     try:
-        request = SearchRequest(**options).validate()
+        request = SearchRequest(**asked).validate()
     except PanglotError as error:
         raise _as_typed(error) from error
     opened = Index.open(index, model=model, reranker=reranker or "")
@@ -218,7 +207,7 @@ def search_command(
     languages = ", ".join(opened.counts())
     filtered = " that passes the filter" if request.where else ""
     opened.close()
-    if deliver_json(result.as_json(), to_json):
+    if options.deliver_json(result.as_json(), to_json):
         _print(result)
         if not result.hits:
             click.echo(f"No document{filtered} was found. The documents are in {languages}.")
@@ -281,7 +270,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
     return Text.assemble(before, text[start:begin], *best, text[end:stop], after)
 
 
-@click.command("serve", cls=SectionedCommand, sections={
+@click.command("serve", cls=options.SectionedCommand, sections={
     "port": "Address", "keys": "Access", "mode": "Ranking", "model": "Models", "queue": "Limits",
 })  # fmt: skip
 @click.argument("indexes", nargs=-1, required=True, metavar="INDEX")
@@ -299,7 +288,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--mode", type=click.Choice([name for name, mode in MODES.items() if not mode.requires]),
               default="plain", help="Ranking mode of searches that do not name one.")  # fmt: skip
 @click.option("--model", help="Model to encode queries with. By default the model that the index was built with.")
-@precision_option
+@options.precision_option
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that reorders the first 50 results.")
 @click.option(
     "--queue", default=256, type=POSITIVE, help="Maximum number of requests in progress. More get status 429."
@@ -326,7 +315,7 @@ def serve_command(
     # Wrong settings are refused before the seconds that a model takes to open.
     access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"), key_rate)
     checked = Limits(**limits)
-    progress = progress_to(None)
+    progress = options.progress_to(None)
     opened = open_indexes(indexes, model=model, precision=precision, reranker=reranker or "", progress=progress)
     try:
         serve(opened, checked, host=host, port=port, access=access, hosts=hosts, mode=mode, progress=progress)

@@ -12,7 +12,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, write_text
 from panglot.cli import options
-from panglot.cli.options import PATH, data_dir_option, deliver_json, json_option
+from panglot.cli.options import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -220,12 +220,12 @@ def _listed(names: Iterable[str]) -> str:
 
 
 @click.command("doctor")
-@data_dir_option
-@json_option("the findings")
+@options.data_dir_option
+@options.json_option("the findings")
 def doctor(data_dir: Path | None, to_json: str | None) -> None:
     """Show versions, devices, data sets, cache sizes and the folders of the models that come with panglot."""
     found = _examine(data_dir)
-    if deliver_json(found, to_json):
+    if options.deliver_json(found, to_json):
         click.echo(_findings_as_text(found))
 
 

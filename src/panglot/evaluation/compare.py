@@ -107,7 +107,7 @@ def compare(
             for dataset in sets
         },
         "evaluations": {name: each.figures for name, each in evaluations.items()},
-        **suites(evaluations, first.figures["settings"]),
+        **suites({name: each.measured for name, each in evaluations.items()}, first.figures["settings"]),
     }  # fmt: skip
     return Comparison(figures, evaluations)
 

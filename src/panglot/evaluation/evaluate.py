@@ -236,10 +236,9 @@ def _evaluation(
         "model": model,
         "settings": settings,
         "datasets": {name: found.figures for name, found in measured.items()},
+        **suites({model["name"]: measured}, settings),
     }
-    found = Evaluation(figures, measured)
-    figures |= suites({model["name"]: found}, settings)
-    return found
+    return Evaluation(figures, measured)
 
 
 def _equal_ids(collection: Collection) -> str:

@@ -12,8 +12,8 @@ from panglot.evaluation.figures import SETTINGS, Figures, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from panglot.evaluation.evaluate import Evaluation
     from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.figures import Measured
 
 MONOLINGUAL, CROSSLINGUAL = SETTINGS[:2]
 
@@ -92,17 +92,20 @@ def _ends(values: Doubles) -> list[float] | None:
     return list(ends) if ends else None
 
 
-def suites(evaluations: Mapping[str, Evaluation], settings: Figures) -> Figures:
-    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one."""
+def suites(models: Mapping[str, Mapping[str, Measured]], settings: Figures) -> Figures:
+    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one.
+
+    ``models`` has what was measured by model and data set.
+    """
     forms: dict[str, list[str]] = {}
-    for name, found in next(iter(evaluations.values())).measured.items():
+    for name, found in next(iter(models.values())).items():
         if suite := found.collection.metadata.get("suite"):
             forms.setdefault(suite, []).append(name)
     names = settings["measures"]
     measure = "mAP" if "mAP" in names else names[0]
     boards = {
         suite: scoreboard(
-            {model: {form: each.per_question[form] for form in own} for model, each in evaluations.items()},
+            {model: {form: measured[form].per_question for form in own} for model, measured in models.items()},
             measure, settings["draws"], settings["seed"],
         )
         for suite, own in forms.items()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from panglot.report.by_language import flow
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_interval, format_number, language_name
-from panglot.report.markup import Child, Markup, beside, join, legend, section, table_to_html, tag
-from panglot.report.rankings import example, flow
+from panglot.report.markup import Child, Markup, beside, example, join, legend, section, table_to_html, tag
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, figure
 
 if TYPE_CHECKING:

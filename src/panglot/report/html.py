@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from panglot._files import write_text
-from panglot.report import by_language as by_language_figures
 from panglot.report import contents
-from panglot.report.by_language import by_language, distance_by_language, language_figures
+from panglot.report.by_language import by_language, distance_by_language, flow, language_figures, share_key, shares
 from panglot.report.curves import Lines, training_section
 from panglot.report.evaluations import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
 from panglot.report.labels import MISSING, format_interval, format_number, language_name, sanitize
-from panglot.report.markup import Child, Markup, beside, draw_track, join, legend, section, table_to_html, tag
-from panglot.report.rankings import example, flow
+from panglot.report.markup import (
+    Child,
+    Markup,
+    beside,
+    draw_track,
+    example,
+    join,
+    legend,
+    section,
+    table_to_html,
+    tag,
+)
 from panglot.report.tables import Mark, Scale, Track
 
 __all__ = ["page", "to_html", "write_html"]
@@ -123,19 +132,8 @@ def _dataset(results: Results, dataset: Dataset, place: int, *, lead: bool) -> M
         _list(missing, "missing") if missing else None,
         tag("p", summary, class_="summary") if summary else None,
         _example(dataset),
-        [
-            part(dataset)
-            for part in (
-                _flow,
-                matrices,
-                language_shares,
-                _bias,
-                _geometry,
-                _robustness,
-                _by_language,
-                _retrieval,
-            )
-        ],
+        [part(dataset) for part in (_flow, matrices, language_shares, _bias)],
+        [part(dataset) for part in (_geometry, _robustness, _by_language, _retrieval)],
         id=f"data-{place}",
     )
 
@@ -194,9 +192,8 @@ def _example(dataset: Dataset) -> Child:
 
 
 def _flow(dataset: Dataset) -> Markup:
-    key = by_language_figures.share_key(dataset)
-    found = by_language_figures.shares(dataset, key) if key else {}
-    if not found or key is None:
+    key = share_key(dataset)
+    if key is None or not (found := shares(dataset, key)):
         return Markup("")
     k = key.rpartition("@")[2]
     text = (

@@ -1,11 +1,12 @@
-"""Build HTML and SVG from functions: elements, marks, dot plots, tables. Text is escaped unless it is markup."""
+"""Build HTML and SVG from functions: elements, marks, dot plots, tables, rankings. Text is escaped, markup is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from panglot.report.labels import format_number, language_name, sanitize
 from panglot.report.tables import Cell, Column, Row, Table, Track
@@ -224,3 +225,45 @@ def _foot(table: Table) -> Child:
     axis = tag("td", tag("div", ends, class_="axis"), class_="drawn")
     row = tag("tr", tag("td"), axis, tag("td", colspan=len(table.columns)))
     return tag("tfoot", row, aria_hidden="true")
+
+
+def example(
+    heading: str, query: str, language: str, rankings: Mapping[str, Sequence[Mapping[str, Any]]], marked: str
+) -> Markup:
+    """Return a query with its first results, side by side for each way of ranking.
+
+    Args:
+        heading: What it is an example of.
+        query: The query.
+        language: Its language.
+        rankings: Name of the way of ranking → results with ``language``, ``text`` and perhaps ``title``. What is
+            ``relevant`` or a ``version`` of the query's document gets a mark.
+        marked: What the mark means.
+    """
+    shown = tag("p", tag("bdi", query, lang=language_name(language).tag, dir="auto"), class_="lead")
+    lists = [_ranking(name, hits, language) for name, hits in rankings.items()]
+    good = any(_is_good(hit) for hits in rankings.values() for hit in hits)
+    legend = tag("p", f"✓ {marked}", class_="quiet") if good else None
+    return tag("div", tag("h3", heading), shown, beside(*lists), legend, class_="example")
+
+
+def _is_good(hit: Mapping[str, Any]) -> bool:
+    return bool(hit.get("relevant") or hit.get("version"))
+
+
+def _ranking(name: str, hits: Sequence[Mapping[str, Any]], asked: str) -> Markup:
+    own = sum(each["language"] == asked for each in hits)
+    head = tag("p", tag("strong", tag("bdi", name)), f": {own} of {len(hits)} in {language_name(asked).english}")
+    # Passages of one section have one title, which would look like one result many times.
+    titles = Counter(each.get("title") for each in hits)
+    shown = [_hit(each, asked, whole=titles[each.get("title")] > 1) for each in hits]
+    return tag("div", head, tag("ol", shown, class_="ranking"))
+
+
+def _hit(hit: Mapping[str, Any], asked: str, *, whole: bool) -> Markup:
+    named = language_name(hit["language"])
+    badge = tag("span", named.code, class_="badge own" if hit["language"] == asked else "badge", title=named.english)
+    title, start = hit.get("title") or "", hit["text"]
+    text = f"{title[:60]}: {start}" if title and whole else title or start
+    mark = tag("span", "✓ ") if _is_good(hit) else None
+    return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))

@@ -37,13 +37,11 @@ class Scale:
         return f"{100 * self.share(value):.2f}%"
 
 
-def around(values: Iterable[float], *, least: float | None = None, most: float | None = None) -> Scale:
-    """Return a scale with round ends around ``values``, within ``least`` and ``most``.
+def around(values: Iterable[float]) -> Scale:
+    """Return a scale with round ends around ``values``.
 
-    >>> around([0.783, 0.812], least=0, most=1)
-    Scale(low=0.78, high=0.82)
-    >>> around([309, 1287], least=0)
-    Scale(low=200.0, high=1400.0)
+    >>> around([0.783, 0.812]), around([309, 1287])
+    (Scale(low=0.78, high=0.82), Scale(low=200.0, high=1400.0))
     """
     known = list(values) or [0.0, 1.0]
     low, high = min(known), max(known)
@@ -52,8 +50,6 @@ def around(values: Iterable[float], *, least: float | None = None, most: float |
     # Some five steps give ends that are round and near to the values.
     step = _round_step(max(width / 5, 1e-300))
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    bottom = bottom if least is None else max(bottom, least)
-    top = top if most is None else min(top, most)
     return Scale(round(bottom, 10), round(top, 10))
 
 

@@ -17,8 +17,9 @@ from panglot.debiasing.fit import FEWEST, Sample, fit
 from panglot.search.audit import CUT, DEPTH, AuditQuery, Figures, best_of, figures, is_fair, rank_others
 from panglot.search.document import ScoredDocument
 from panglot.search.queries import Trial, differences, own_ranks, share_within, targets_of, within_language
-from panglot.search.ranking.modes import MODES, Mode, center, find_candidates
+from panglot.search.ranking.modes import MODES, Mode, center
 from panglot.search.request import SearchRequest
+from panglot.search.searcher import find_candidates
 from panglot.search.storage.store import first
 
 if TYPE_CHECKING:

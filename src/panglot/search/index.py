@@ -212,11 +212,10 @@ class Index:
         Raises:
             PanglotError: The query is empty, or an option is wrong.
         """
-        request = SearchRequest(
+        return self.execute(SearchRequest(
             query, k, offset, language, default_language, languages or (), where, mode, preferred_languages or (),
             boost, collapse, hybrid, lexical_weight, highlight, score_threshold, fields or (),
-        )  # fmt: skip
-        return self.execute(request)
+        ))  # fmt: skip
 
     def execute(self, request: SearchRequest) -> SearchResult:
         """Return the best documents for a request.
@@ -241,14 +240,12 @@ class Index:
             PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
         """
         from panglot.search.ingest.build import read_passages
-        from panglot.search.ingest.shards import columns, vectors_of
+        from panglot.search.ingest.shards import encoded
 
         number, cuts = 0, CutTexts(self.encoder, "passage")
         with self.store.bulk():
             for piece in read_passages(documents, self.encoder):
-                ids, texts, languages = columns(piece)
-                cuts.add(texts)
-                self.put(piece, vectors_of(self.encoder, ids, texts, languages))
+                self.put(piece, encoded(self.encoder, piece, cuts))
                 number += len(piece)
         cuts.warn()
         return number
@@ -264,7 +261,7 @@ class Index:
                 updates the index.
         """
         from panglot.search.ingest.build import digest_of, read_passages, spool, spooled
-        from panglot.search.ingest.shards import columns, vectors_of
+        from panglot.search.ingest.shards import encoded
 
         work = self.folder / "update"
         done = {"added": 0, "changed": 0, "deleted": 0}
@@ -283,9 +280,7 @@ class Index:
                     before = {each.id: gone.pop(each.id, "") for each in piece}
                     new = [each for each in piece if before[each.id] != document_digest(each)]
                     if new:
-                        ids, texts, languages = columns(new)
-                        cuts.add(texts)
-                        self.put(new, vectors_of(self.encoder, ids, texts, languages))
+                        self.put(new, encoded(self.encoder, new, cuts))
                     done["changed"] += sum(bool(before[each.id]) for each in new)
                     done["added"] += sum(not before[each.id] for each in new)
             done["deleted"] = self.delete(list(gone)) if gone else 0

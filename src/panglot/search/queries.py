@@ -23,7 +23,7 @@ from panglot.data.sentences import spans
 from panglot.encoders.cache import cached
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.search.audit import AuditQuery, Figures
-from panglot.search.ranking.modes import Mode, Searchable, center
+from panglot.search.ranking.modes import Mode, center
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Side, Vectors
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.index import Index
+    from panglot.search.searcher import Searchable
     from panglot.search.storage.store import Doubles
 
 __all__ = [

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from panglot.search.document import ScoredDocument
 from panglot.search.query_language import forms, query_language
 from panglot.search.ranking.lexical import fused
-from panglot.search.ranking.modes import MODES, adjusted, center, find_candidates
-from panglot.search.ranking.reranking import DEPTH, Sentences, reranked
+from panglot.search.ranking.modes import HEAD, MODES, center
+from panglot.search.ranking.reranking import DEPTH, highlighted, reranked, sentences_of
 from panglot.search.request import MAX_DEPTH, Hit, SearchResult, Version, language_shares
 from panglot.search.storage.store import by_score, scores
 
@@ -20,13 +22,12 @@ if TYPE_CHECKING:
     from panglot.debiasing.correction import Debiasing
     from panglot.encoders.open_model import Reranker
     from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.document import Document, Filter
     from panglot.search.ranking.lexical import LexicalIndex
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields"]
-
-_MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
+__all__ = ["Searchable", "Searcher", "collapsed", "find_candidates", "with_fields"]
 
 
 @dataclass(frozen=True)
@@ -139,16 +140,10 @@ class Searcher:
         if where := request.filter:
             allowed = self.store.matching(list(members), where)
             members = {name: each for name, each in members.items() if name in allowed}
-        query = self.query_vectors(vector[None], [language], request)[0]
         known = {each.id for each in candidates}
-        missing = [name for name in members if name not in known]
-        cosines = scores(self.store.vectors(self._vector_field(request), missing), query).tolist()
-        more = [
-            ScoredDocument(name, cosine, members[name].language, members[name].group)
-            for name, cosine in zip(missing, cosines, strict=True)
-        ]
+        missing = [each for each in members.values() if each.id not in known]
         # With the candidates, because a mode may compare a document with the best of its language.
-        every = adjusted([*candidates, *more], request)
+        every = _adjusted([*candidates, *self._scored(missing, request, vector, language)], request)
         best: dict[tuple[str, str], ScoredDocument] = {}
         for each in sorted((each for each in every if each.id in members), key=lambda each: each.id not in chosen):
             best.setdefault((each.group, each.language), each)
@@ -164,41 +159,87 @@ class Searcher:
         where = request.filter
         matches = self.lexical.search(request.query, language, DEPTH, request.languages, where)
         known = {each.id for each in found}
-        missing = [name for name in matches if name not in known]
-        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
-        vectors = self.store.vectors(self._vector_field(request), missing)
-        cosines = scores(vectors, self.query_vectors(vector[None], [language], request)[0])
-        more = [
-            ScoredDocument(each.id, cosine, each.language, each.group)
-            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
+        missing = [
+            each
+            for each in self.store.get([name for name in matches if name not in known])
             if each is not None and (not request.languages or each.language in request.languages)
         ]
+        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        more = self._scored(missing, request, vector, language)
         known.update(each.id for each in more)
-        ranked = adjusted([*found, *more], request)
+        ranked = _adjusted([*found, *more], request)
         matching = set(matches)
         kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
         return fused(kept, [name for name in matches if name in known], request.lexical_weight)
 
+    def _scored(
+        self, documents: Sequence[Document], request: SearchRequest, vector: Vectors, language: str
+    ) -> list[ScoredDocument]:
+        """Return documents that the vectors did not find with their cosines, as the store would have given them."""
+        vectors = self.store.vectors(self._vector_field(request), [each.id for each in documents])
+        cosines = scores(vectors, self.query_vectors(vector[None], [language], request)[0])
+        return [
+            ScoredDocument(each.id, cosine, each.language, each.group)
+            for each, cosine in zip(documents, cosines.tolist(), strict=True)
+        ]
 
-def sentences_of(hits: Sequence[Hit], encoder: Encoder) -> Sentences:
-    """Return the sentences of the first 50 hits that the encoder saw, from which highlights are chosen."""
-    return Sentences.of([hit.document for hit in hits[:_MAX_HIGHLIGHTS]], encoder)
+
+class Searchable(Protocol):
+    """What ranking needs of a :class:`panglot.search.storage.store.Store`."""
+
+    def search(
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
+        """Return for each query the ``k`` nearest documents, best first."""
+        ...
 
 
-def highlighted(
-    hits: Sequence[Hit], sentences: Sentences, vectors: Vectors, query: Vectors, language: str, debiasing: Debiasing
-) -> tuple[Hit, ...]:
-    """Return hits with the spans of their best sentences, where one matches the query.
+def find_candidates(
+    store: Searchable, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str],
+    vector_field: str | None = None,
+) -> list[list[ScoredDocument]]:  # fmt: skip
+    """Return for each query, a row in the vector field, the candidates by the mode of a request, best first.
 
-    ``sentences`` are those of the first hits, from :func:`sentences_of`, and ``vectors`` are theirs. Like that of the
-    ``query`` in its ``language``, shape ``[dimension]``, they are plain and are centered here.
+    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them. ``languages`` are
+    those of the documents. By default, the vector field is that of the mode.
     """
-    pairs = zip(hits, sentences.spans, strict=False)
-    languages = [hit.document.language for hit, found in pairs if len(found) > 1 for _ in found]
-    centered = center(debiasing, vectors, languages, "passage")
-    spans = sentences.best(centered @ center(debiasing, query[None], [language], "question")[0])
-    first = [replace(hit, highlight=span) for hit, span in zip(hits, spans, strict=False)]
-    return (*first, *hits[len(first) :])
+    field, count = vector_field or MODES[request.mode].vector_field, max(depth, HEAD)
+    found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
+    for pool in _pools(request, languages):
+        lists = store.search(field, vectors, count, languages=pool, where=request.filter)
+        for known, row in zip(found, lists, strict=True):
+            known.update((each.id, each) for each in row)
+    return [_adjusted(list(known.values()), request) for known in found]
+
+
+def _pools(request: SearchRequest, languages: Collection[str]) -> list[tuple[str, ...] | None]:
+    """Return the languages of each search of the store, None for all of ``languages``, those of the documents.
+
+    The first k by the mode of a request are among the first k of these searches.
+    """
+    wanted = tuple(code for code in sorted(languages) if not request.languages or code in request.languages)
+    if MODES[request.mode].by_language:
+        return [(code,) for code in wanted]
+    preferred = tuple(code for code in wanted if code in request.preferred_languages)
+    return [wanted if request.languages else None, *([preferred] if preferred else [])]
+
+
+def _adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
+    """Return documents, from a store or from this function, in the order of the request's mode."""
+    # Hybrid search ranks a second time, so that the cosine of the first may be in the explanation.
+    cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
+    languages = [each.language for each in documents]
+    added = MODES[request.mode].adjustment(cosine, languages)
+    if request.preferred_languages:
+        boost = np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
+        added = boost if added is None else added + boost
+    total = cosine if added is None else cosine + added
+    parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
+    return by_score(
+        each._replace(score=score, explanation=dict(zip(("cosine", "language"), part, strict=False)))
+        for each, score, part in zip(documents, total.tolist(), zip(*parts, strict=True), strict=True)
+    )
 
 
 def with_fields(hits: Sequence[Hit], fields: Collection[str]) -> tuple[Hit, ...]:

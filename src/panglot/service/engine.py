@@ -20,8 +20,9 @@ from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
 from panglot.search.query_language import query_language
+from panglot.search.ranking.reranking import highlighted, sentences_of
 from panglot.search.request import Hit, SearchRequest, SearchResult
-from panglot.search.searcher import highlighted, sentences_of, with_fields
+from panglot.search.searcher import with_fields
 from panglot.search.storage.store import Doubles, pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError, Writer
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot

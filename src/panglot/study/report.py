@@ -16,8 +16,7 @@ from panglot.report.html import page
 from panglot.report.labels import MISSING, format_p
 from panglot.report.markup import Child, Markup, legend, table_to_html, tag
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, simple_table
-from panglot.report.text import escape_markdown as escaped
-from panglot.report.text import table_to_markdown
+from panglot.report.text import escape_markdown, table_to_markdown
 from panglot.study.design import EACH, START, Study
 from panglot.study.endpoints import Finding, primary, secondary
 from panglot.study.estimates import (
@@ -35,8 +34,6 @@ from panglot.study.estimates import (
     size_key,
 )
 from panglot.study.worker import Status, best_rate, status_of
-
-_UNKNOWN = "No size has a finished cell of both strategies."
 
 
 def write(study: Study, folder: Path) -> str:
@@ -58,11 +55,11 @@ def to_dict(results: Results) -> dict[str, Any]:
 
 def to_markdown(results: Results, status: Status) -> str:
     """Return the report as Markdown."""
-    blocks = [f"# Study {escaped(results.study.file.stem)}", _head(results, status)]
+    blocks = [f"# Study {escape_markdown(results.study.file.stem)}", _head(results, status)]
     for heading, text, table in answers(results):
-        blocks += [f"## {heading}", escaped(text), *([table_to_markdown(table)] if table else [])]
+        blocks += [f"## {heading}", escape_markdown(text), *([table_to_markdown(table)] if table else [])]
     for test, parts in _measured(results):
-        blocks += [f"## {escaped(test)}", _about(results, test)]
+        blocks += [f"## {escape_markdown(test)}", _about(results, test)]
         for part, figures in parts:
             values, kept = _values(results, test, part, figures), _retention(results, test, part, figures)
             blocks += [f"### {PARTS[part].capitalize()}", table_to_markdown(values)]
@@ -128,8 +125,9 @@ def answers(results: Results) -> list[tuple[str, str, Table | None]]:
             text = "These are no part of the answer. Their p-values are not corrected."
             found.append(("Secondary endpoints", text, _forest(others, "difference, points")))
     heading = "All comparisons" if study.endpoints else "Answer"
-    text, table = (_summary(study, every), _comparisons(results, every)) if every else (_UNKNOWN, None)
-    return [*found, (heading, text, table)]
+    if not every:
+        return [*found, (heading, "No size has a finished cell of both strategies.", None)]
+    return [*found, (heading, _summary(study, every), _comparisons(results, every))]
 
 
 def _in_words(study: Study, found: Sequence[Finding]) -> str:

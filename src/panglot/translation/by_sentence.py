@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 import unicodedata
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -133,20 +133,18 @@ class _Run:
 
 
 def translate_texts(
-    texts: Sequence[str], route: Route, store: Store, counts: SentenceCounts, *, check_language: bool = True,
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[str | None]:  # fmt: skip
+    texts: Sequence[str], route: Route, store: Store, counts: SentenceCounts, *, check_language: bool = True
+) -> list[str | None]:
     """Return the translation of each text, None if a sentence of it could not be translated.
 
     Each batch is put into the store as soon as it is translated. ``check_language`` rejects batches whose answers,
-    taken together, are surely in another language. ``progress`` is called with the number of sentences per batch.
+    taken together, are surely in another language.
     """
     pieces = [cut(text, route.source) for text in texts]
     current: dict[str, str | None] = {sentence: sentence for piece in pieces for sentence in piece.sentences}
     for step in route.steps:
         sentences = dict.fromkeys(text for text in current.values() if text is not None)
-        run = _Run(step, step.direction, store, check_language)
-        found = _translate_step(run, list(sentences), counts, progress)
+        found = _translate_step(_Run(step, step.direction, store, check_language), list(sentences), counts)
         current = {first: found.get(text) if text is not None else None for first, text in current.items()}
     done: list[str | None] = []
     for piece in pieces:
@@ -173,13 +171,10 @@ def _batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _translate_step(
-    run: _Run, sentences: list[str], counts: SentenceCounts, progress: Callable[[int], None]
-) -> dict[str, str]:
+def _translate_step(run: _Run, sentences: list[str], counts: SentenceCounts) -> dict[str, str]:
     found = run.store.get(run.direction, sentences)
     counts.sentences += len(sentences)
     counts.reused += len(found)
-    progress(len(found))
     for batch in _batches((text for text in sentences if text not in found), run.step.engine.batch_size):
         start = time.perf_counter()
         new = _translate_batch(run, batch, attempts=2)
@@ -187,7 +182,6 @@ def _translate_step(
         counts.translated += len(new)
         counts.failed += len(batch) - len(new)
         found.update(new)
-        progress(len(batch))
     return found
 
 

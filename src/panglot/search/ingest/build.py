@@ -48,7 +48,7 @@ from panglot.search.metadata import (
     probed,
 )
 from panglot.search.ranking.modes import VECTOR_FIELDS, LanguageStats, center, query_offset
-from panglot.search.storage.segments import SCHEMA, as_batch
+from panglot.search.storage.columns import SCHEMA, as_batch
 from panglot.search.storage.store import as_document, documents_of
 
 if TYPE_CHECKING:

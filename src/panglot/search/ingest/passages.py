@@ -117,7 +117,7 @@ class _TokenCounter:
         self.longest: int | None = getattr(found, "max_length", None)
         if found is None:
             progress(f"{encoder.name} does not show its tokens, so those of {BUNDLED} are counted")
-        self._tokens: Callable[[Sequence[str]], list[Tokens]] = found.tokens if found is not None else _bundled_tokens
+        self._tokens: Callable[[Sequence[str]], list[Tokens]] = found.tokens if found is not None else _bundled().tokens
 
     @cached_property
     def _others(self) -> int:
@@ -135,10 +135,6 @@ class _TokenCounter:
         for row, each in zip(rows, self._tokens([texts[row] for row in rows]), strict=True):
             found[row] = each if each.total > above else None
         return found
-
-
-def _bundled_tokens(texts: Sequence[str]) -> list[Tokens]:
-    return _bundled().tokens(texts)
 
 
 @cache

@@ -24,7 +24,7 @@ from panglot.encoders.protocol import LanguageAware
 from panglot.search.storage.store import check_encoded
 
 if TYPE_CHECKING:
-    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.encoders.protocol import CutTexts, Encoder, Vectors
     from panglot.search.document import Document
 
 _LAYOUT = "1"
@@ -68,6 +68,13 @@ def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], langu
     else:
         found = encoder.encode(texts, "passage", ids=ids)
     return check_encoded(found, ids, encoder)
+
+
+def encoded(encoder: Encoder, documents: Sequence[Document], cuts: CutTexts) -> Vectors:
+    """Return the checked vectors of documents, and count among ``cuts`` the texts that the encoder cuts."""
+    ids, texts, languages = columns(documents)
+    cuts.add(texts)
+    return vectors_of(encoder, ids, texts, languages)
 
 
 def encode_shard(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,21 +31,19 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, file_digest, write_json
 from panglot.debiasing.correction import Debiasing
-from panglot.search.storage.store import by_score, check_encoded
+from panglot.search.storage.store import check_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pyarrow import Table
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
-    from panglot.search.document import Filter, ScoredDocument
-    from panglot.search.request import SearchRequest
 
 __all__ = [
-    "EVERY", "FEW", "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Doubles", "LanguageStats", "Mode",
-    "RankingMode", "Searchable", "adjusted", "center", "find_candidates", "head_mean", "query_offset",
+    "EVERY", "FEW", "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Doubles", "LanguageStats", "Mode", "RankingMode",
+    "center", "head_mean", "query_offset",
 ]  # fmt: skip
 
 Doubles = npt.NDArray[np.float64]
@@ -58,8 +56,6 @@ HEAD, SHARE = 5, 0.5
 
 Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
 
-_Pool = tuple[str, ...] | None  # The languages of one search of the store. None: all.
-
 
 class RankingMode:
     """The cosine of query and document. Subclasses say what they do otherwise.
@@ -67,28 +63,21 @@ class RankingMode:
     Attributes:
         summary: One sentence for users.
         vector_field: The vectors whose cosines the mode starts from.
+        by_language: Whether each language is searched separately, so that its best documents are known.
         requires: Options of a request that must not be empty.
     """
 
     summary = "The pool as it is: the cosine of query and document."
     vector_field: Literal["plain", "centered"] = "plain"
+    by_language = False
     requires: tuple[str, ...] = ()
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
-        """Return the parts of the store to search, given the languages of its documents.
-
-        The first k of the mode must be among the first k of these parts.
-        """
-        whole = _wanted(request, languages) if request.languages else None
-        preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
-        return (whole, preferred) if preferred else (whole,)
-
-    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles | None:
+    def adjustment(self, cosine: Doubles, languages: Sequence[str]) -> Doubles | None:
         """Return what the mode adds to each candidate's cosine, shape ``[candidates]``, or None if it adds nothing.
 
-        The first :data:`HEAD` of every pool are among the candidates.
+        The first :data:`HEAD` documents are among the candidates, or with ``by_language`` those of each language.
         """
-        del cosine, languages, request
+        del cosine, languages
         return None
 
 
@@ -99,12 +88,9 @@ class _Centered(RankingMode):
 
 class _Balanced(_Centered):
     summary = "Scores are calibrated by language, so that none is crowded out."
+    by_language = True
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
-        return tuple((code,) for code in _wanted(request, languages))
-
-    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
-        del request
+    def adjustment(self, cosine: Doubles, languages: Sequence[str]) -> Doubles:
         codes = np.asarray(languages, object)
         usual = {code: -SHARE * head_mean(cosine[codes == code]) for code in set(languages)}
         return np.array([usual[code] for code in languages], np.float64)
@@ -127,63 +113,12 @@ MODES: Mapping[Mode, RankingMode] = {
 """The ranking modes by name."""
 
 
-def _wanted(request: SearchRequest, languages: Collection[str]) -> tuple[str, ...]:
-    return tuple(code for code in sorted(languages) if not request.languages or code in request.languages)
-
-
 def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
     """Return the mean of the ``head`` highest scores along the last axis, or of all if they are fewer."""
     many = scores.shape[-1]
     if many <= head:
         return scores.mean(axis=-1)
     return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
-
-
-class Searchable(Protocol):
-    """What ranking needs of a :class:`panglot.search.storage.store.Store`."""
-
-    def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
-        where: Filter | None = None,
-    ) -> list[list[ScoredDocument]]:  # fmt: skip
-        """Return for each query the ``k`` nearest documents, best first."""
-        ...
-
-
-def find_candidates(
-    store: Searchable, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str],
-    vector_field: str | None = None,
-) -> list[list[ScoredDocument]]:  # fmt: skip
-    """Return for each query, a row in the vector field, the candidates by the mode of a request, best first.
-
-    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them. ``languages`` are
-    those of the documents. By default, the vector field is that of the mode.
-    """
-    mode = MODES[request.mode]
-    found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
-    for pool in mode.pools(request, languages):
-        field, count = vector_field or mode.vector_field, max(depth, HEAD)
-        lists = store.search(field, vectors, count, languages=pool, where=request.filter)
-        for known, row in zip(found, lists, strict=True):
-            known.update((each.id, each) for each in row)
-    return [adjusted(list(known.values()), request) for known in found]
-
-
-def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
-    """Return documents, from a store or from this function, in the order of the request's mode."""
-    # Hybrid search ranks a second time, so that the cosine of the first may be in the explanation.
-    cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
-    languages = [each.language for each in documents]
-    added = MODES[request.mode].adjustment(cosine, languages, request)
-    if request.preferred_languages:
-        boost = np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
-        added = boost if added is None else added + boost
-    total = cosine if added is None else cosine + added
-    parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
-    return by_score(
-        each._replace(score=score, explanation=dict(zip(("cosine", "language"), part, strict=False)))
-        for each, score, part in zip(documents, total.tolist(), zip(*parts, strict=True), strict=True)
-    )
 
 
 EVERY = "mul"

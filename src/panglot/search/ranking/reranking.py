@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from panglot.data.sentences import spans
 from panglot.encoders.protocol import Windowed
+from panglot.search.ranking.modes import center
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from panglot.debiasing.correction import Debiasing
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.document import Document, ScoredDocument
+    from panglot.search.request import Hit
 
 DEPTH = 50  # Candidates that get a second look even if fewer hits are wanted.
+_MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
 MAX_SENTENCES = 512  # Of one request for highlights, because each of them is encoded.
 
 MATCH = 0.3
@@ -96,3 +100,24 @@ class Sentences:
             best.append(found[place] if place is not None and own[place] >= least else None)
             begin += len(own)
         return best
+
+
+def sentences_of(hits: Sequence[Hit], encoder: Encoder) -> Sentences:
+    """Return the sentences of the first 50 hits that the encoder saw, from which highlights are chosen."""
+    return Sentences.of([hit.document for hit in hits[:_MAX_HIGHLIGHTS]], encoder)
+
+
+def highlighted(
+    hits: Sequence[Hit], sentences: Sentences, vectors: Vectors, query: Vectors, language: str, debiasing: Debiasing
+) -> tuple[Hit, ...]:
+    """Return hits with the spans of their best sentences, where one matches the query.
+
+    ``sentences`` are those of the first hits, from :func:`sentences_of`, and ``vectors`` are theirs. Like that of the
+    ``query`` in its ``language``, shape ``[dimension]``, they are plain and are centered here.
+    """
+    pairs = zip(hits, sentences.spans, strict=False)
+    languages = [hit.document.language for hit, found in pairs if len(found) > 1 for _ in found]
+    centered = center(debiasing, vectors, languages, "passage")
+    spans = sentences.best(centered @ center(debiasing, query[None], [language], "question")[0])
+    first = [replace(hit, highlight=span) for hit, span in zip(hits, spans, strict=False)]
+    return (*first, *hits[len(first) :])

@@ -9,6 +9,7 @@ import threading
 import uuid
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +18,21 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
 from panglot.search.storage import graph, manifest
+from panglot.search.storage.columns import keys_of
 from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
     Segment,
+    Version,
     as_pieces,
     contents,
     due,
-    keys_of,
     write_deleted,
     write_segment,
 )
 from panglot.search.storage.store import (
+    Part,
+    as_document,
     by_score,
     by_size,
     check_documents,
@@ -36,14 +40,13 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
 )
-from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, Filter, ScoredDocument
-    from panglot.search.storage.store import Part
+    from panglot.search.storage.columns import Texts
 
 RESERVE = "reserve"
 
@@ -211,8 +214,11 @@ class EmbeddedStore:
                 yield from (batch.column("id").to_pylist() for batch, _ in pieces)
 
     def parts(self) -> list[Part]:
-        """See :meth:`~panglot.search.storage.version.Version.parts`."""
-        return self._current().parts()
+        """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""
+        return [
+            Part(each.metadata.name, None if each.deleted is None else ~each.deleted, partial(_documents, each.texts))
+            for each in self._current().segments
+        ]
 
     @property
     def version(self) -> int:
@@ -322,6 +328,11 @@ class EmbeddedStore:
             self._commit(now, [*others, *new], merged=True)
         if bulk is not None:
             bulk.update(each.name for each in new)
+
+
+def _documents(texts: Texts) -> Iterator[list[Document]]:
+    for batch in texts.batches(0, len(texts)):
+        yield [as_document(row) for row in batch.to_pylist()]
 
 
 def _deleted_since(before: Segment, now: Segment) -> list[str]:

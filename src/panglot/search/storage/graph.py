@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from panglot._files import in_large_pages
 from panglot._progress import progress
-from panglot.search.storage.metadata_columns import Selection, Span
+from panglot.search.storage.columns import Selection, Span
 from panglot.search.storage.scan import EightBit, encode, scan
 from panglot.search.storage.store import Doubles, Halves, Ints, pieces, scores
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.storage.metadata_columns import Selection
+    from panglot.search.storage.columns import Selection
 
 Bytes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]

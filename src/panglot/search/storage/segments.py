@@ -1,27 +1,29 @@
-"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since."""
+"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since.
+
+A version of a store is what ``current.json`` names, with its segments open.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from panglot._errors import PanglotError
 from panglot.search.document import Document, ScoredDocument
-from panglot.search.storage import graph, manifest, metadata_columns
+from panglot.search.storage import columns, graph, manifest
+from panglot.search.storage.columns import SCHEMA, Keys, Selection, Span, Texts, as_batch, keys_of
 from panglot.search.storage.graph import Graph, Table, nearest
-from panglot.search.storage.manifest import SegmentMetadata
-from panglot.search.storage.metadata_columns import Selection, Span
+from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.scan import EightBit, paths
-from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
+from panglot.search.storage.store import REPLACED, Bools, Halves, Ints, first, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,74 +31,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Filter
 
-Keys = npt.NDArray[np.uint64]
-
-SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
-
 _BATCH = 4096  # Rows of one record batch.
-
-
-def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
-    """Return documents as a record batch."""
-    return pa.RecordBatch.from_pylist([as_row(document) for document in documents], SCHEMA)
-
-
-def keys_of(ids: Sequence[str]) -> Keys:
-    """Return the 64-bit numbers by which ids are looked up."""
-    digests = (hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids)
-    return np.frombuffer(b"".join(digests), "<u8")
-
-
-class Texts:
-    """The documents of one segment, in an Arrow file, with their keys sorted in the first of two rows.
-
-    The second row holds the position of each key's document.
-    """
-
-    def __init__(self, path: Path, keys: Keys) -> None:
-        self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        # Looking a column up takes longer than reading a cell of it.
-        self._columns = {name: self._table[name] for name in COLUMNS}
-        self._keys = keys
-        self.metadata = metadata_columns.Columns(path.with_name(metadata_columns.NAME), self._columns, len(self))
-
-    def __len__(self) -> int:
-        return self._table.num_rows
-
-    def value(self, row: int, column: str) -> str:
-        """Return one cell."""
-        return self._columns[column][row].as_py()
-
-    def document(self, row: int) -> Document:
-        """Return one document."""
-        return as_document({name: self.value(row, name) for name in COLUMNS})
-
-    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
-        """Return the row of each id, whose keys are given too. It is -1 if there is none."""
-        found = np.full(len(ids), -1, np.int64)
-        if not len(self):
-            return found
-        places = np.searchsorted(self._keys[0], keys)
-        for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
-            place = int(places[at])
-            # Two ids may share a key, so that the id itself decides.
-            while place < len(self) and self._keys[0, place] == keys[at]:
-                row = int(self._keys[1, place])
-                if self.value(row, "id") == ids[at]:
-                    found[at] = row
-                    break
-                place += 1
-        return found
-
-    def in_groups(self, groups: Collection[str]) -> Ints:
-        """Return the rows whose group is one of these."""
-        known = pa.array(list(groups), pa.string())
-        return np.flatnonzero(metadata_columns.computed("is_in", self._columns["group"], value_set=known))
-
-    def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
-        """Return the rows from ``begin`` to ``end`` as slices of record batches."""
-        return self._table.slice(begin, end - begin).to_batches()
-
 
 Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]  # Some documents, and their vectors by vector field.
 
@@ -120,7 +55,7 @@ def write_segment(
     folder.mkdir(parents=True)
     keys: list[Keys] = []
     languages = Counter[str]()
-    metadata = metadata_columns.ColumnBuilder()
+    metadata = columns.ColumnBuilder()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -139,7 +74,7 @@ def write_segment(
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
-    metadata.write(folder / metadata_columns.NAME)
+    metadata.write(folder / columns.NAME)
     counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
     own: dict[str, dict[str, int]] = {}
@@ -352,3 +287,59 @@ def contents(segments: Sequence[Segment]) -> Iterator[Piece]:
     for language in sorted({language for by_language in found for language in by_language}):
         for by_language in found:
             yield from by_language.get(language, ())
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version with its segments open. It never changes, and its files stay as long as a process has it open."""
+
+    manifest: Manifest
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def open(cls, folder: Path, known: Self | None = None) -> Self:
+        """Return the newest version of the store in a folder, or ``known`` if that is it.
+
+        Raises:
+            PanglotError: The store is missing or damaged, or ``known`` is of another store.
+        """
+        manifest = _read(folder, known)
+        open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
+        while True:
+            if known and manifest == known.manifest:
+                return known
+            try:
+                segments = (
+                    Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
+                    for each in manifest.segments
+                )
+                return cls(manifest, tuple(segments))
+            except FileNotFoundError as error:
+                # A writer removes files only after it has written a newer version.
+                newer = _read(folder, known)
+                if newer == manifest:
+                    raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
+                manifest = newer
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field of metadata."""
+        return columns.join(segment.texts.metadata for segment in self.segments)
+
+    def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
+        """Return the segment and the row of the live document with each id, None and -1 if there is none."""
+        keys = keys_of(ids)
+        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
+        for segment in self.segments:
+            rows = segment.rows(ids, keys)
+            for at in np.flatnonzero(rows >= 0):
+                found[at] = segment, int(rows[at])
+        return found
+
+
+def _read(folder: Path, known: Version | None) -> Manifest:
+    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
+    found = Manifest.read(folder)
+    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
+        raise PanglotError(REPLACED, file=folder, hint="open the index again")
+    return found

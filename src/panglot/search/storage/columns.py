@@ -1,24 +1,30 @@
-"""Which rows of a segment may be found: by language, and by its metadata in typed Arrow columns."""
+"""The documents of a segment in Arrow columns: their texts, their metadata by type, and which rows may be found."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, join_kinds, kind_of
+from panglot.search.storage.store import COLUMNS, Bools, Ints, as_document, as_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from panglot.search.storage.store import Bools, Ints
+    from panglot.search.document import Document
+
+Keys = npt.NDArray[np.uint64]
 
 NAME = "metadata.arrow"
+
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 _BATCH = 1 << 16  # Rows of one record batch. Small ones take time to compute over.
 _MASKS = 32  # Filters whose rows are kept, a bit per row. A mode may search once per language.
@@ -253,3 +259,65 @@ def join(several: Iterable[Columns]) -> dict[str, str]:
         for name, kind in columns.kinds.items():
             found[name] = join_kinds(found.get(name, kind), kind)
     return found
+
+
+def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
+    """Return documents as a record batch."""
+    return pa.RecordBatch.from_pylist([as_row(document) for document in documents], SCHEMA)
+
+
+def keys_of(ids: Sequence[str]) -> Keys:
+    """Return the 64-bit numbers by which ids are looked up."""
+    digests = (hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids)
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+class Texts:
+    """The documents of one segment, in an Arrow file, with their keys sorted in the first of two rows.
+
+    The second row holds the position of each key's document.
+    """
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        # Looking a column up takes longer than reading a cell of it.
+        self._columns = {name: self._table[name] for name in COLUMNS}
+        self._keys = keys
+        self.metadata = Columns(path.with_name(NAME), self._columns, len(self))
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def value(self, row: int, column: str) -> str:
+        """Return one cell."""
+        return self._columns[column][row].as_py()
+
+    def document(self, row: int) -> Document:
+        """Return one document."""
+        return as_document({name: self.value(row, name) for name in COLUMNS})
+
+    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
+        """Return the row of each id, whose keys are given too. It is -1 if there is none."""
+        found = np.full(len(ids), -1, np.int64)
+        if not len(self):
+            return found
+        places = np.searchsorted(self._keys[0], keys)
+        for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
+            place = int(places[at])
+            # Two ids may share a key, so that the id itself decides.
+            while place < len(self) and self._keys[0, place] == keys[at]:
+                row = int(self._keys[1, place])
+                if self.value(row, "id") == ids[at]:
+                    found[at] = row
+                    break
+                place += 1
+        return found
+
+    def in_groups(self, groups: Collection[str]) -> Ints:
+        """Return the rows whose group is one of these."""
+        known = pa.array(list(groups), pa.string())
+        return np.flatnonzero(computed("is_in", self._columns["group"], value_set=known))
+
+    def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
+        """Return the rows from ``begin`` to ``end`` as slices of record batches."""
+        return self._table.slice(begin, end - begin).to_batches()
