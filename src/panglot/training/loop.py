@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
-from panglot.encoders.open_model import open_model
-from panglot.encoders.soundness import stored_dtype
+from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.memory import MemoryPlan

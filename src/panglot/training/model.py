@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._environment import choose_precision
 from panglot._errors import PanglotError
 from panglot._files import explain_write
 from panglot.data.collection import Ints
 from panglot.encoders import packed
-from panglot.encoders.open_model import choose_precision, prompt_of
+from panglot.encoders.open_model import count_longer, long_text, prompt_of, tried
 from panglot.encoders.protocol import Side
 from panglot.encoders.publish import make_portable
-from panglot.encoders.soundness import count_longer, long_text, tried
 from panglot.training.card import model_card
 from panglot.training.data import TrainingData
 from panglot.training.run import Progress

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from panglot._environment import may_have_gpu
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
@@ -31,7 +32,6 @@ from panglot.datasets import registry
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased, Languages
 from panglot.encoders.cache import cached
-from panglot.encoders.open_model import may_have_gpu
 from panglot.encoders.protocol import CutTexts
 from panglot.search.ingest.documents import DocumentFile, Documents, LongDocuments, read_documents
 from panglot.search.ingest.encode import encode_documents
@@ -52,7 +52,7 @@ from panglot.search.storage.segments import SCHEMA, as_batch
 from panglot.search.storage.store import as_document, documents_of
 
 if TYPE_CHECKING:
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder
     from panglot.search.document import Document
 
