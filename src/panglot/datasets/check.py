@@ -16,8 +16,8 @@ from panglot.data.formats.detect import read_path, read_rows, row_files, split_l
 from panglot.data.language import identify
 from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
-from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
+from panglot.datasets.decontaminate import Overlap, removal_mask
 from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import is_mojibake
 

@@ -19,10 +19,10 @@ from panglot.data.columns import Ints32, number_values, take, walk
 from panglot.data.files import RowError
 from panglot.data.formats.detect import split_language
 from panglot.data.language import canonical
-from panglot.data.transform import Overlap, concatenate, hold_out
+from panglot.data.transform import concatenate, hold_out
 from panglot.datasets import registry
 from panglot.datasets.check import read_usable
-from panglot.datasets.decontaminate import decontaminate
+from panglot.datasets.decontaminate import Overlap, decontaminate
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
 from panglot.training.switching import Switching, english_rows, switching_metrics
@@ -149,7 +149,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
-    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else concatenate(held)
+    dev = concatenate(held) if held else None
+    if settings.dev:
+        dev = registry.read(settings.dev, data_dir=settings.data_dir)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     switching = Switching.from_settings(settings, sources) if settings.code_switch != "none" else None
     return TrainingData(tuple(train), sources, dev, switching, tuple(overlaps), unread, tuple(sorted(tests)), rejected)
