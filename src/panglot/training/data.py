@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.augment.codeswitch import Switched, reachable
+from panglot.augment import lexicons
+from panglot.augment.codeswitch import (
+    Switched,
+    Switching,
+    english_rows,
+    has_english_rows,
+    reachable,
+    switching_metrics,
+)
 from panglot.batching.policy import DISTILL, Batch, Bools, is_english
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
@@ -25,7 +33,6 @@ from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import Overlap, decontaminate
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
-from panglot.training.switching import Switching, english_rows, switching_metrics
 
 if TYPE_CHECKING:
     from panglot.training.model import Tokens, TrainableEncoder
@@ -153,8 +160,18 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     if settings.dev:
         dev = registry.read(settings.dev, data_dir=settings.data_dir)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
-    switching = Switching.from_settings(settings, sources) if settings.code_switch != "none" else None
+    switching = _switching(settings, sources) if settings.code_switch != "none" else None
     return TrainingData(tuple(train), sources, dev, switching, tuple(overlaps), unread, tuple(sorted(tests)), rejected)
+
+
+def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
+    """Return the code-switching that a recipe asks for, or refuse training sets without English rows."""
+    if not any(map(has_english_rows, sources)):
+        problem = f"no row of {', '.join(source.name for source in sources)} is English on both sides"
+        hint = "add a set with English questions and passages, or leave code_switch at none"
+        raise PanglotError(problem, field="code_switch", hint=hint)
+    lexicon = lexicons.read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
+    return Switching(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
 
 
 def describe_nearest(overlap: Overlap) -> str:
