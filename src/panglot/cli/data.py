@@ -28,7 +28,7 @@ from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
 from panglot.data.files import RowError, write_rejected
-from panglot.data.formats.detect import row_files
+from panglot.data.ingest import row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs as documents
 from panglot.datasets import check as checking

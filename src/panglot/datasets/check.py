@@ -12,13 +12,13 @@ from panglot.data.collection import Collection
 from panglot.data.columns import normalized
 from panglot.data.files import RowError
 from panglot.data.formats import beir
-from panglot.data.formats.detect import read_path, read_rows, row_files, split_language
+from panglot.data.ingest import read_rows, row_files
 from panglot.data.language import identify
 from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
 from panglot.datasets import registry
 from panglot.datasets.decontaminate import Overlap, removal_mask
-from panglot.datasets.registry import CARDS
+from panglot.datasets.registry import CARDS, read_path, split_language
 from panglot.datasets.translations import is_mojibake
 
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")

@@ -15,7 +15,7 @@ from panglot.data.formats import squad
 from panglot.data.formats.squad import Paragraph, Question, paragraphs
 from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
-from panglot.datasets.registry import DatasetSpec
+from panglot.datasets.card import DatasetSpec
 
 _Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
 

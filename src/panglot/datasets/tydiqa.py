@@ -19,8 +19,9 @@ from panglot.data.formats import squad
 from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
+from panglot.datasets.card import DatasetSpec
 from panglot.datasets.questions import unique
-from panglot.datasets.registry import CARDS, DatasetSpec
+from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import one_of
 
 #: How TyDi QA spells its languages.

@@ -25,7 +25,6 @@ from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import Ints32, number_values, take, walk
 from panglot.data.files import RowError
-from panglot.data.formats.detect import split_language
 from panglot.data.language import canonical
 from panglot.data.transform import concatenate, hold_out
 from panglot.datasets import registry
@@ -132,7 +131,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
 
         excluded = (*excluded, str(read_suite(settings.suite).file))
     for spec in settings.on:
-        known = not split_language(spec)[0].exists()
+        known = not registry.split_language(spec)[0].exists()
         name, _, candidates = spec.partition("@") if known else (spec, "", "")
         if settings.on_error == "skip" and not known:
             collection, broken = _read_usable(name, settings)

@@ -25,7 +25,7 @@ from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
 from panglot.data.document_rows import TABLES, document_rows
 from panglot.data.files import array_rows, ending_of
-from panglot.data.formats.detect import is_trec, row_files
+from panglot.data.ingest import row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
 from panglot.datasets import registry
@@ -147,7 +147,7 @@ def _document_file(path: Path) -> Path | None:
 def _is_data_set(path: Path) -> bool:
     """Return whether a folder is a data set, although it may have a page, such as README.md, that describes it."""
     rows = any(not _has_documents(each) for each in row_files(path))
-    return rows or is_trec(path) or (path / "collection.json").is_file()
+    return rows or registry.is_trec(path) or (path / "collection.json").is_file()
 
 
 def _has_documents(path: Path) -> bool:
