@@ -18,7 +18,7 @@ from plain_ingest import plain_ingest
 from panglot._errors import PanglotError
 from panglot.data import collection, columns, ingest, row_index, rows
 from panglot.data.ingest import Ingested, OnError
-from panglot.datasets.check import read_usable
+from panglot.datasets.registry import read_usable
 
 Row = Mapping[str, object]
 

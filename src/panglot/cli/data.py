@@ -157,7 +157,7 @@ def convert(
             _print_converted(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip:
-        collection, rejected = checking.read_usable(named, data_dir=data_dir)
+        collection, rejected = registry.read_usable(named, data_dir=data_dir)
         if rejected:
             place = place or output.with_name(f"{output.name}.rejected.jsonl")
             click.echo(f"{write_rejected(rejected, place):,} rejected rows written to {place}", err=True)

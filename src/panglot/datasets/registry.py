@@ -21,6 +21,7 @@ from panglot.datasets import hub, mteb_tasks
 from panglot.datasets.card import DatasetCard, DatasetSpec, load_catalog
 
 STARTER_PARTS = ("train", "dev", "test")
+_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 _PACKAGE = resources.files("panglot.datasets")
 
 
@@ -145,6 +146,36 @@ def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
         raise PanglotError(problem, field="candidates", hint="choose one of them")
     if context and candidates != "sentence":
         raise PanglotError("`context` needs sentences", field="context", hint="choose `sentence` as candidates")
+
+
+def read_usable(
+    name_or_path: str | Path, *, data_dir: str | Path | None = None
+) -> tuple[Collection | None, Sequence[RowError]]:
+    """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
+
+    Every row of JSON lines, JSON arrays and Parquet is checked, every line of a BEIR folder, every paragraph and
+    question of a SQuAD file, and every text and judgement of a TREC folder. A file of another form is one error, and
+    then nothing of it can be used.
+    """
+    rejected: list[RowError] = []
+    (path, language), known = split_language(name_or_path), is_known(str(name_or_path))
+    try:
+        if not known and (files := ingest.row_files(path)):
+            name = path.resolve().name if path.is_dir() else ""
+            found = ingest.read_rows(files, name, on_error="skip", language=language)
+            if found.collection.questions.num_rows:
+                return found
+            return None, found.rejected or [_NO_QUESTION]
+        if not known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
+            found = beir.read_usable(path, language=language)
+            return (found.collection if found.collection.questions.num_rows else None), found.rejected
+        if not known and path.exists():
+            return read_path(path, language=language, rejected=rejected), rejected
+        return read(name_or_path, data_dir=data_dir), ()
+    except PanglotError as error:
+        if known or not path.exists():
+            raise
+        return None, [*rejected, RowError.of(error)]
 
 
 def identity(

@@ -28,7 +28,6 @@ from panglot.data.files import RowError
 from panglot.data.language import canonical
 from panglot.data.transform import concatenate, hold_out
 from panglot.datasets import registry
-from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import Overlap, decontaminate
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
@@ -183,7 +182,7 @@ def describe_nearest(overlap: Overlap) -> str:
 
 def _read_usable(path: str, settings: Settings) -> tuple[Collection, Sequence[RowError]]:
     """Return the collection of a file without its broken lines, and those lines."""
-    collection, broken = read_usable(path)
+    collection, broken = registry.read_usable(path)
     if collection is None:
         first = broken[0]
         problem = f"every line is broken; the first one: {first.problem}"
