@@ -79,7 +79,6 @@ def ingest(
     folder: Path | None = None,
     *,
     name: str = "",
-    metadata: Mapping[str, str] | None = None,
     on_error: OnError = "raise",
     progress: Callable[[int], None] | None = None,
     read: Reader = read_pieces,
@@ -98,7 +97,6 @@ def ingest(
         folder: Where to write the collection, which is opened memory-mapped. A folder that is there is replaced.
             Without it the collection is held in memory.
         name: What tables call it. By default it is called after the first file.
-        metadata: What else is known about it.
         on_error: ``raise`` stops at the first row that cannot be used. ``skip`` leaves out such rows: those that cannot
             be read, those that disagree with an earlier row (an id that was used before, another question or passage
             of the same group and language), and questions that no row answers.
@@ -112,9 +110,9 @@ def ingest(
     name = name or (paths[0].stem if is_parquet(paths[0]) else paths[0].name.split(".", 1)[0])
     pieces = ((path, piece) for path in paths for piece in read(path))
     if folder is None:
-        return _ingest(pieces, None, name, metadata, on_error, progress)
+        return _ingest(pieces, None, name, None, on_error, progress)
     with atomic_folder(folder) as part:
-        _ingest(pieces, part, name, metadata, on_error, progress)
+        _ingest(pieces, part, name, None, on_error, progress)
     return Ingested.open(Collection.open(folder))
 
 

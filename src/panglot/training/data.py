@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -91,29 +91,30 @@ class TrainingData:
     def cut_notes(self, encoder: TrainableEncoder) -> list[str]:
         """Return how many of the used texts of each set the encoder cuts. Of many texts, a sample is counted."""
         notes: list[str] = []
-        for collection, rows in zip(self.collections, self.sources, strict=True):
-            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
-            for side, used in used_rows.items():
-                chosen = np.unique(used[used >= 0])
-                sample = chosen[:: max(1, len(chosen) // _COUNTED)]
-                cut = encoder.count_cut(take(_side(collection, side)[0]["text"], sample).to_pylist(), side)
-                if cut:
-                    of = "a sample of " if len(sample) < len(chosen) else ""
-                    what = f"{cut:,} of {of}{len(sample):,} {side}s cut at {encoder.max_length:,} tokens"
-                    notes.append(f"{collection.name}: {what}. max_length says how many are kept")
+        for collection, side, used in self._used():
+            sample = used[:: max(1, len(used) // _COUNTED)]
+            if cut := encoder.count_cut(take(_side(collection, side)[0]["text"], sample).to_pylist(), side):
+                of = "a sample of " if len(sample) < len(used) else ""
+                what = f"{cut:,} of {of}{len(sample):,} {side}s cut at {encoder.max_length:,} tokens"
+                notes.append(f"{collection.name}: {what}. max_length says how many are kept")
         return notes
 
     def used_texts(self) -> dict[Side, list[str]]:
         """Return the texts of all rows, and the words that code-switching may add."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
-        for collection, rows in zip(self.collections, self.sources, strict=True):
-            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
-            for side, used in used_rows.items():
-                texts[side].extend(take(_side(collection, side)[0]["text"], np.unique(used[used >= 0])).to_pylist())
+        for collection, side, used in self._used():
+            texts[side].extend(take(_side(collection, side)[0]["text"], used).to_pylist())
         if self.switching:
             for found in texts.values():
                 found.extend(reachable(found, self.switching.lexicon))
         return texts
+
+    def _used(self) -> Iterator[tuple[Collection, Side, Ints | Ints32]]:
+        """Yield each collection and side with the rows of its texts that some training row has, rising."""
+        for collection, table in zip(self.collections, self.sources, strict=True):
+            sides: dict[Side, Ints | Ints32] = {"question": table.question, "passage": table.passage}
+            for side, rows in sides.items():
+                yield collection, side, np.unique(rows[rows >= 0])
 
 
 def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
