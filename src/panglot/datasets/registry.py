@@ -24,7 +24,6 @@ STARTER_PARTS = ("train", "dev", "test")
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 _PACKAGE = resources.files("panglot.datasets")
 
-
 CARDS: dict[str, DatasetCard] = load_catalog(_PACKAGE.joinpath("catalog.toml").read_text("utf-8"))
 
 
@@ -127,8 +126,8 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
             return beir.read(path, language=language)
         if is_trec(path):
             return trec.read(path, language=language, rejected=rejected)
-        if files := ingest.row_files(path):
-            return ingest.read_rows(files, path.resolve().name, language=language).collection
+        if rows := ingest.row_files(path):
+            return ingest.read_rows(rows, path.resolve().name, language=language).collection
         hint = (
             "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
             "topics and qrels, or files of JSON lines, Parquet, CSV or TSV"
@@ -160,9 +159,9 @@ def read_usable(
     rejected: list[RowError] = []
     (path, language), known = split_language(name_or_path), is_known(str(name_or_path))
     try:
-        if not known and (files := ingest.row_files(path)):
+        if not known and (rows := ingest.row_files(path)):
             name = path.resolve().name if path.is_dir() else ""
-            found = ingest.read_rows(files, name, on_error="skip", language=language)
+            found = ingest.read_rows(rows, name, on_error="skip", language=language)
             if found.collection.questions.num_rows:
                 return found
             return None, found.rejected or [_NO_QUESTION]

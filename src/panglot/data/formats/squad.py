@@ -251,7 +251,7 @@ def read(
 ) -> Collection:
     """Read one file in one language, which its name or its text shows if it is not given. Large files are cached.
 
-    ``candidates``, ``context`` and ``metadata`` are as for :func:`collect`. ``metadata["language"]`` says what was
+    ``candidates`` and ``context`` are as for :func:`collect`. The collection's ``metadata["language"]`` says what was
     guessed.
     """
     choice = _choose_language(path, language or "")
