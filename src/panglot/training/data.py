@@ -109,7 +109,7 @@ class TrainingData:
                 found.extend(reachable(found, self.switching.lexicon))
         return texts
 
-    def _used(self) -> Iterator[tuple[Collection, Side, Ints | Ints32]]:
+    def _used(self) -> Iterator[tuple[Collection, Side, np.ndarray[Any, Any]]]:
         """Yield each collection and side with the rows of its texts that some training row has, rising."""
         for collection, table in zip(self.collections, self.sources, strict=True):
             sides: dict[Side, Ints | Ints32] = {"question": table.question, "passage": table.passage}
