@@ -93,7 +93,7 @@ def test_a_run_logs_its_share_and_resumes_as_never_stopped(
     ours, theirs = (load_file(o / "model.safetensors") for o in (whole.output, recipe.output))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     card = (recipe.output / "README.md").read_text()
-    met = card.total_switched(recipe.output / "log.jsonl")
+    met = total_switched(recipe.output / "log.jsonl")
     assert met.words == sum(line["switched"]["words"] for line in lines(recipe))
     assert f"{sum(met.replaced.values()) / met.words:.1%} of {met.words:,} English words were replaced" in card
     assert f"sw {met.replaced['sw'] / met.words:.2%}" in card
