@@ -1,4 +1,4 @@
-"""Describe the versions and the machine, on which figures depend, and check that optional packages are installed."""
+"""Describe the versions and the machine, choose device and precision, and check for optional packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import sys
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
+
+if TYPE_CHECKING:
+    import torch
 
 __version__ = "0.1.0"
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 _PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-transformers", "accelerate")
 
@@ -122,6 +127,56 @@ def _left_in_groups(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Pa
                 continue
             found.append(most - taken + int(about.get(cached, 0)))
     return found
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """Return the device asked for, else a GPU if torch sees one, else the CPU."""
+    import torch
+
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # Each backend of torch has its own.
+        problem = f"there is no device {device!r}: {first_line(error)}"
+        raise PanglotError(problem, field="device", hint="use cpu") from error
+    return chosen
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 there. Emulated ones are slower."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and cpu_precision() == "bf16"
+
+
+def cpu_precision() -> Literal["fp32", "bf16"]:
+    """Return the faster precision of products on this processor, without a question to torch."""
+    import numkong
+
+    # Its name for processors with AVX512_BF16, which those with AMX have too.
+    return "bf16" if numkong.get_capabilities().get("genoa") else "fp32"
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a sign of a GPU that torch could use. Only torch knows for certain."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/xpu")
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "int8"]:
+    """Return the precision asked for. ``auto`` is ``bf16`` if that is faster there, else ``fp32``."""
+    if precision not in (known := get_args(Precision)):
+        hint = f"use one of {', '.join(known)}"
+        raise PanglotError(f"unknown precision {precision!r}", field="precision", hint=hint)
+    if precision == "auto":
+        return "bf16" if fast_bf16(device) else "fp32"
+    return precision
 
 
 def provenance(command: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.document_rows import document_rows
-from panglot.data.formats.detect import read_path
+from panglot.datasets.registry import read_path
 
 ROWS = [{"nr": "1", "body": "a text", "page": "7"}, {"nr": "2", "body": "another", "page": "8"}]
 COLUMNS = {"id": "nr", "text": "body"}

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from plain_ingest import plain_ingest
 
 from panglot._errors import PanglotError
-from panglot.data import collection, columns, ingest, rows
-from panglot.data.formats import detect
+from panglot.data import collection, columns, ingest, row_index, rows
 from panglot.data.ingest import Ingested, OnError
-from panglot.datasets.check import read_usable
+from panglot.datasets.registry import read_usable
 
 Row = Mapping[str, object]
 
@@ -64,6 +63,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_PIECE", 90)
     monkeypatch.setattr(ingest, "_PIECE", 2)
     monkeypatch.setattr(ingest, "BATCH", 3)
+    monkeypatch.setattr(row_index, "BATCH", 3)
     monkeypatch.setattr(ingest, "_SPOOLED", 50)
     monkeypatch.setattr(columns, "BATCH", 3)
 
@@ -158,7 +158,7 @@ def test_of_a_question_and_its_answer_that_disagrees_the_answer_is_named(tmp_pat
 def all_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make any file a large one, which is kept in the cache."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(detect, "LARGE", 0)
+    monkeypatch.setattr(ingest, "LARGE", 0)
 
 
 @pytest.mark.usefixtures("small_pieces", "all_large")

@@ -11,8 +11,8 @@ from panglot._errors import PanglotError
 from panglot.data import collection, columns
 from panglot.data.collection import Collection, Text
 from panglot.data.overlap import Texts, hash_texts
-from panglot.data.transform import exclude
 from panglot.datasets import questions as xor_questions
+from panglot.datasets.decontaminate import exclude
 from panglot.datasets.registry import read
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.transform import Overlap
 from panglot.datasets import registry
-from panglot.datasets.decontaminate import Decontaminated, available_tests, decontaminate
+from panglot.datasets.decontaminate import Decontaminated, Overlap, available_tests, decontaminate
 from panglot.datasets.registry import CARDS, read
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.data.transform import exclude
 from panglot.datasets import (
     hub,  # fmt: skip
 )
+from panglot.datasets.decontaminate import exclude
 from panglot.datasets.registry import CARDS, read
 
 

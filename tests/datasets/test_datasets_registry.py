@@ -12,7 +12,8 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.language import canonical
 from panglot.datasets import hub, registry, squad_family
-from panglot.datasets.registry import CARDS, load_catalog
+from panglot.datasets.card import load_catalog
+from panglot.datasets.registry import CARDS
 
 
 @pytest.fixture(autouse=True)

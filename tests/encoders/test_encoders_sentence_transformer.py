@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
+from panglot._environment import choose_device, choose_precision, fast_bf16
 from panglot._errors import PanglotError
 from panglot.encoders import packed
 from panglot.encoders.load import load
-from panglot.encoders.open_model import choose_device, choose_precision, fast_bf16
 from panglot.encoders.protocol import Encoder
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
 from panglot.encoders.shipped import shipped_folder

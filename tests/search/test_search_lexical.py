@@ -15,7 +15,7 @@ from search_made import Biased, MemoryStore, documents, use_memory
 
 from panglot import _environment
 from panglot._errors import PanglotError
-from panglot.encoders.open_model import Reranker
+from panglot.encoders.sentence_transformer import Reranker
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
 from panglot.search.ranking import lexical

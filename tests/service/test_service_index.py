@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from service_made import Encoder, serving, until
 
+from panglot._environment import cpu_precision
 from panglot._errors import PanglotError
 from panglot.debiasing.correction import Debiased, Debiasing
-from panglot.encoders.open_model import cpu_precision
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import snapshot

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from service_made import Index, serving
 
-from panglot.encoders.open_model import Reranker
+from panglot.encoders.sentence_transformer import Reranker
 from panglot.service.limits import Limits
 
 TEXTS = ["click save to keep the file", "click print to print the sheet", "water the garden"]

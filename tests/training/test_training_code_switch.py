@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from panglot._errors import PanglotError
+from panglot.augment import codeswitch
 from panglot.batching.plan import Plan
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
-from panglot.training import data, switching
+from panglot.training import data
+from panglot.training.card import total_switched
 from panglot.training.loop import fit
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -92,7 +94,7 @@ def test_a_run_logs_its_share_and_resumes_as_never_stopped(
     ours, theirs = (load_file(o / "model.safetensors") for o in (whole.output, recipe.output))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     card = (recipe.output / "README.md").read_text()
-    met = switching.total_switched(recipe.output / "log.jsonl")
+    met = total_switched(recipe.output / "log.jsonl")
     assert met.words == sum(line["switched"]["words"] for line in lines(recipe))
     assert f"{sum(met.replaced.values()) / met.words:.1%} of {met.words:,} English words were replaced" in card
     assert f"sw {met.replaced['sw'] / met.words:.2%}" in card
@@ -243,4 +245,4 @@ def test_metrics_count_words(recipe: Settings) -> None:
     met(batch)
     # Taken twice in one step, as a way of mixing may do, a text counts once.
     assert met.metrics()["switched"]["words"] == len(batch.questions) * 3 + len(batch.passages) * 5
-    assert switching.switching_metrics([]) == {}
+    assert codeswitch.switching_metrics([]) == {}

@@ -1,4 +1,4 @@
-"""Code-switching: replace English words with their translations (arXiv 2305.05295)."""
+"""Code-switching: replace English words with their translations (arXiv 2305.05295), in texts and in training rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from panglot.augment.lexicons import LONGEST, Lexicon, joined, key, stems, words
 from panglot.batching.draws import uniforms
-from panglot.batching.policy import is_english
+from panglot.batching.policy import Batch, Bools, is_english
+from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection
 from panglot.data.letters import has_dotted_capital
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]
+
+# Texts on which coverage is estimated before training, and languages that are listed.
+_LOOKED_AT, _NAMED = 200, 12
 
 
 @dataclass(frozen=True)
@@ -191,3 +197,80 @@ def _covered(text: str, spans: list[tuple[int, int]], lexicon: Lexicon, language
         found += length if targets else 0
         place += length
     return found
+
+
+@dataclass(frozen=True)
+class Switching:
+    """How texts are code-switched: a word with a translation in the lexicon is replaced with probability ``share``."""
+
+    lexicon: Lexicon
+    mode: CodeSwitch
+    share: float
+    seed: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before training, one sentence each."""
+        missing, languages = self.lexicon.missing, len(self.lexicon.languages)
+        if not missing:
+            return ()
+        total = languages + len(missing)
+        return (f"code-switching uses {languages} of {total} languages, as no lexicon has {', '.join(missing)}",)
+
+    def coverage_note(self, collections: Iterable[Collection]) -> str:
+        """Return a sentence on how much of the English training text the lexicons cover, estimated on some texts."""
+        texts = [text for collection in collections for text in english_texts(collection, _LOOKED_AT)]
+        found = coverage(texts, self.lexicon)
+        ranked = sorted(found.covered, key=lambda code: (-found.covered[code], code))
+        some = ranked if len(ranked) <= _NAMED else [*ranked[: _NAMED - 1], ranked[-1]]
+        by_language = ", ".join(f"{code} {found.share(code):.0%}" for code in some)
+        return (
+            f"code-switching: the lexicons cover {found.share():.0%} of {found.words:,} English words looked at "
+            f"({by_language}{'' if some == ranked else f' of {len(ranked)} languages, the best and the last'})"
+        )
+
+    def __call__(self, text: str, *name: str | int) -> Switched:
+        """Return the text with words replaced; ``name`` (step, source, side, row) seeds the draws."""
+        return switch(text, self.lexicon, mode=self.mode, share=self.share, name=(self.seed, *name))
+
+
+def has_english_rows(source: TrainingTable) -> bool:
+    """Return whether any row of a source has a question and a passage in English."""
+    english = [x for x, code in enumerate(source.languages) if is_english(code)]
+    both = (source.question[:, english] >= 0).any(1) & (source.passage[:, english] >= 0).any(1)
+    return source.mono and bool(both.any())
+
+
+def english_rows(batch: Batch, source: TrainingTable) -> Bools:
+    """Mark the rows of a batch whose question and passage are both English, shape ``[B]``.
+
+    Only rows in one language are switched, so rows in two languages and whole groups are not marked.
+    """
+    if batch.positive is not None:
+        return np.zeros(len(batch.questions), bool)
+    english = np.array([is_english(code) for code in source.languages])
+    return english[batch.question_languages] & english[batch.passage_languages]
+
+
+def switching_metrics(texts: Iterable[Switched]) -> dict[str, Any]:
+    """Return the log's figures of a step's switched texts; nothing if they have no words.
+
+    ``switched_share`` is the share of replaced words. ``switched`` has the number of words, of those with an entry, and
+    of those replaced, per language.
+    """
+    found = total(texts)
+    if not found.words:
+        return {}
+    replaced = dict(sorted(found.replaced.items()))
+    numbers = {"words": found.words, "covered": found.covered, "replaced": replaced}
+    return {"switched_share": sum(replaced.values()) / found.words, "switched": numbers}
+
+
+def total(texts: Iterable[Switched]) -> Switched:
+    """Return the sums over switched texts, without a text."""
+    words = covered = 0
+    replaced: Counter[str] = Counter()
+    for text in texts:
+        words, covered = words + text.words, covered + text.covered
+        replaced.update(text.replaced)
+    return Switched("", words, covered, replaced)

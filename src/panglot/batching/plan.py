@@ -132,13 +132,10 @@ class Plan:
         key = (index, number)
         if key not in self._epochs:
             stream = self.streams[index]
-            source = self.sources[stream.source]
-            rows = stream.rows(source)
-            group = self._conflict_groups[stream.source][rows]
-            whole = stream.kind == "whole-group"
-            questions = int((source.question[rows] >= 0).sum()) if whole else len(rows)
-            batches = self._batches[index] = _batches_needed(group, questions, self.policy.batch_size)
+            rows, group, _, batches = self._rows(stream)
+            self._batches[index] = batches
             if int(np.bincount(group).max()) > batches:
+                source = self.sources[stream.source]
                 stays = _carry_over(group, batches, number, self.policy.seed, source.name, stream.name(source))
                 rows, group = rows[stays], group[stays]
             self._epochs[key] = _shuffle_epoch(rows, group, batches, *self._name(stream, number))
@@ -150,13 +147,17 @@ class Plan:
         self._epochs.move_to_end(key)
         return self._epochs[key]
 
-    def _full(self, stream: Stream) -> tuple[float, int]:
-        """Return the mean number of questions of a stream's batches, and the rows that an epoch carries over."""
+    def _rows(self, stream: Stream) -> tuple[Ints, Ints | Ints32, int, int]:
+        """Return a stream's rows, their conflict groups, the number of their questions, and of batches per epoch."""
         source = self.sources[stream.source]
         rows = stream.rows(source)
         group = self._conflict_groups[stream.source][rows]
         questions = int((source.question[rows] >= 0).sum()) if stream.kind == "whole-group" else len(rows)
-        batches = _batches_needed(group, questions, self.policy.batch_size)
+        return rows, group, questions, _batches_needed(group, questions, self.policy.batch_size)
+
+    def _full(self, stream: Stream) -> tuple[float, int]:
+        """Return the mean number of questions of a stream's batches, and the rows that an epoch carries over."""
+        rows, group, questions, batches = self._rows(stream)
         met = int(np.minimum(np.bincount(group), batches).sum())
         return questions * met / len(rows) / batches, len(rows) - met
 

@@ -18,7 +18,7 @@ from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
 from panglot.data.files import RowError, write_rejected
-from panglot.data.formats.detect import row_files, split_language
+from panglot.data.ingest import row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs as documents
 from panglot.datasets import check as checking
@@ -139,7 +139,7 @@ def convert(
         "place": not skip,
     }  # fmt: skip
     options.refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
-    source = split_language(name)[0]
+    source = registry.split_language(name)[0]
     if not known and output.exists() and source.exists() and output.samefile(source):
         raise PanglotError("this is the data set itself, which would be lost", file=output, hint="choose another place")
     # A known name wins over a file or folder of the same name.
@@ -156,7 +156,7 @@ def convert(
             _print_converted(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip:
-        collection, rejected = checking.read_usable(named, data_dir=data_dir)
+        collection, rejected = registry.read_usable(named, data_dir=data_dir)
         if rejected:
             place = place or output.with_name(f"{output.name}.rejected.jsonl")
             click.echo(f"{write_rejected(rejected, place):,} rejected rows written to {place}", err=True)

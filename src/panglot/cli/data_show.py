@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from panglot.augment.lexicons import Lexicon
     from panglot.data.collection import Collection
-    from panglot.datasets.registry import DatasetCard
+    from panglot.datasets.card import DatasetCard
 
 
 @click.command("list")

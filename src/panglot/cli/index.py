@@ -19,7 +19,7 @@ from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 
 if TYPE_CHECKING:
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
 _METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES",

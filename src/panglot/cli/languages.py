@@ -290,7 +290,7 @@ def _torch() -> dict[str, Any]:
     try:
         import torch
 
-        from panglot.encoders.open_model import choose_device, fast_bf16
+        from panglot._environment import choose_device, fast_bf16
     except (ImportError, OSError) as error:
         return {"devices": [], "device": None, "threads": None, "bf16": None, "torch_problem": str(error)}
     devices = ["cpu"]

@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
@@ -18,32 +19,44 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
-from panglot.data.collection import QRELS, TEXTS, Collection, write_metadata
+from panglot.data.collection import QRELS, TEXTS, Collection, cached, source_key, write_metadata
 from panglot.data.columns import (
     BATCH,
-    Bools,
     Ints,
     Ints32,
     Keys,
-    first_of,
     first_of_numbers,
-    in_language,
     keys,
     pc,
     ranks,
     release,
-    smallest_together,
     store,
     take,
 )
-from panglot.data.files import RejectedRows, RowError, is_parquet, line_text, opened, write_rejected
-from panglot.data.row_index import ID, QUESTION, UNANSWERED, RowIndex, RowIndexBuilder, conflicts
+from panglot.data.document_rows import TABLES
+from panglot.data.files import (
+    BOM,
+    CUT_SHORT,
+    RejectedRows,
+    RowError,
+    ending_of,
+    is_parquet,
+    line_text,
+    opened,
+    write_rejected,
+)
+from panglot.data.language import canonical
+from panglot.data.row_index import ID, QUESTION, UNANSWERED, RowIndexBuilder, conflicts, judgements, layout
 from panglot.data.rows import ROWS, Piece, Row, read_pieces, to_batch
 
 OnError = Literal["raise", "skip"]
 Reader = Callable[[Path], Iterable[Piece]]
 
+#: Files from this size on, in bytes, are parsed once and cached.
+LARGE = 4_000_000
+
 _PIECE = 4096  # rows
+_BEGINNING = 1 << 18  # bytes of a file that are looked at
 _PENDING = 1 << 26  # bytes of texts that are gathered before they are written
 _SPOOLED = 1 << 20  # letters of broken rows that are held in memory, and not in a file
 _REJECTED = "rejected.jsonl"
@@ -66,7 +79,6 @@ def ingest(
     folder: Path | None = None,
     *,
     name: str = "",
-    metadata: Mapping[str, str] | None = None,
     on_error: OnError = "raise",
     progress: Callable[[int], None] | None = None,
     read: Reader = read_pieces,
@@ -85,7 +97,6 @@ def ingest(
         folder: Where to write the collection, which is opened memory-mapped. A folder that is there is replaced.
             Without it the collection is held in memory.
         name: What tables call it. By default it is called after the first file.
-        metadata: What else is known about it.
         on_error: ``raise`` stops at the first row that cannot be used. ``skip`` leaves out such rows: those that cannot
             be read, those that disagree with an earlier row (an id that was used before, another question or passage
             of the same group and language), and questions that no row answers.
@@ -99,10 +110,60 @@ def ingest(
     name = name or (paths[0].stem if is_parquet(paths[0]) else paths[0].name.split(".", 1)[0])
     pieces = ((path, piece) for path in paths for piece in read(path))
     if folder is None:
-        return _ingest(pieces, None, name, metadata, on_error, progress)
+        return _ingest(pieces, None, name, None, on_error, progress)
     with atomic_folder(folder) as part:
-        _ingest(pieces, part, name, metadata, on_error, progress)
+        _ingest(pieces, part, name, None, on_error, progress)
     return Ingested.open(Collection.open(folder))
+
+
+def read_rows(
+    paths: Sequence[Path], name: str = "", on_error: OnError = "raise", language: str | None = None
+) -> Ingested:
+    """Read files of rows as :func:`ingest` does. Large ones are parsed once and cached."""
+
+    def make(folder: Path | None = None) -> Ingested:
+        read = partial(read_pieces, language=canonical(language) if language else None)
+        return ingest(paths, folder, name=name, on_error=on_error, read=read)
+
+    if sum(path.stat().st_size for path in paths) < LARGE:
+        return make()
+    options = {"name": name} if name else {}
+    options |= {"on_error": on_error} if on_error != "raise" else {}
+    options |= {"language": language} if language else {}
+    in_memory: list[Ingested] = []
+
+    def build() -> Collection:
+        in_memory.append(make())
+        return in_memory[0].collection
+
+    found = cached(source_key(paths, **options), build, lambda folder: make(folder).collection)
+    return in_memory[0] if in_memory else Ingested.open(found)
+
+
+def row_files(path: Path) -> list[Path]:
+    """Return the files of rows at a path: the file itself, or those of a folder, sorted by name."""
+    if path.is_file():
+        return [path] if holds_rows(path) else []
+    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
+        return []
+    return sorted(each for each in path.iterdir() if each.is_file() and holds_rows(each)) if path.is_dir() else []
+
+
+def holds_rows(path: Path) -> bool:
+    """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
+    if ending_of(path) != "json":
+        return ending_of(path) in TABLES
+    if not path.is_file():
+        return False
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        start = stream.readline(_BEGINNING).removeprefix(BOM).strip()
+        # SQuAD's file is one object with `data`. JSON lines may be called .json too.
+        with contextlib.suppress(ValueError):
+            first = json.loads(start)
+            is_row = isinstance(first, dict) and not {"passage", "question", "text"}.isdisjoint(first)
+            return isinstance(first, list) or is_row
+        return start.startswith(b"[")
+    return False
 
 
 def collect(name: str, rows: Iterable[tuple[Path, Row]], metadata: Mapping[str, str] | None = None) -> Collection:
@@ -136,7 +197,7 @@ def _ingest(
             index = index.keep(marks)
             group = ranks(first_of_numbers(group[stays].astype(np.int64)))
         rejected = source.rejected(gone, table, part)
-    plan = _layout(index, group)
+    plan = layout(index, group)
     del group  # 4 bytes per row that nothing needs while texts are written
     if on_error == "raise" and not len(plan.questions):
         raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
@@ -147,7 +208,7 @@ def _ingest(
     parts = {
         "questions": (writer.texts("question", plan.questions, plan.questions), TEXTS),
         "passages": (writer.texts("passage", plan.passages, plan.origin), TEXTS),
-        "qrels": (_judgements(plan), QRELS),
+        "qrels": (judgements(plan), QRELS),
     }
     tables = {kind: store(*made, part and part / f"{kind}.arrow") for kind, made in parts.items()}
     facts = {"candidates": "passage", **(metadata or {}), **({"test_only": "yes"} if source.index.test_only else {})}
@@ -231,60 +292,6 @@ class _Source:
             problem = f"the group {row['group']!r} has another {field} in {row['language']} already"
             hint = "give it a group of its own; panglot finds equal passages of several groups by itself"
         return RowError(row["line"], field, problem, hint, file=str(file))
-
-
-class _Layout(NamedTuple):
-    """The order of questions, passages and judgements."""
-
-    questions: Ints32  # the row of each question, shape `[questions]`
-    passages: Ints32  # the row of each passage, shape `[passages]`
-    origin: Ints32  # the row whose group is that of the passage, shape `[passages]`
-    group: Ints32  # the group of each question, shape `[questions]`
-    starts: Ints32  # where the answers of each group begin in `answers`, shape `[groups + 1]`
-    answers: Ints32  # passages, group by group
-
-
-def _layout(index: RowIndex, group: Ints32) -> _Layout:
-    """Return where rows go that have no :func:`conflicts`.
-
-    Equal passages of one language are one passage, and tie the passages of the groups that share it: these get the
-    group of the first of them.
-    """
-    count = int(group.max(initial=-1)) + 1
-    questions = _versions(index, index.has_question, group)
-    versions = _versions(index, index.has_passage, group)
-    group_of_version = group[versions]
-    starts = np.searchsorted(group_of_version, np.arange(count + 1)).astype(np.int32)
-    first = first_of(in_language(index.passage[versions], index.language[versions]))
-    answers = ranks(first)
-    passages = versions[first == np.arange(len(first), dtype=np.int32)]
-    del first
-    neighbours = group_of_version[1:] == group_of_version[:-1]
-    together = smallest_together(len(passages), answers[:-1][neighbours], answers[1:][neighbours])
-    return _Layout(questions, passages, passages[together], group[questions], starts, answers)
-
-
-def _versions(index: RowIndex, valid: Bools, group: Ints32) -> Ints32:
-    """Return the first row of each group and language that has a text, group by group, in the order of the rows."""
-    rows, first = index.versions(valid, group)
-    rows = rows[first == np.arange(len(first), dtype=np.int32)]
-    group_of_row = group[rows]
-    # Files mostly have their groups one after the other, and then a sort is not needed.
-    in_order = (group_of_row[:-1] <= group_of_row[1:]).all()
-    return rows if in_order else rows[np.argsort(group_of_row, kind="stable")]
-
-
-def _judgements(plan: _Layout) -> Iterator[pa.RecordBatch]:
-    """Yield the relevant pairs: each question with all answers of its group."""
-    for start in range(0, len(plan.questions), BATCH):
-        group = plan.group[start : start + BATCH]
-        first = plan.starts[group]
-        counts = plan.starts[group + 1] - first
-        question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
-        before = np.cumsum(counts) - counts
-        passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
-        relevance = np.ones(len(question), np.int16)
-        yield pa.record_batch([pa.array(each) for each in (question, passage, relevance)], schema=QRELS)
 
 
 @dataclass

@@ -266,10 +266,10 @@ class Detector:
                 found[code] = found.get(code, 0.0) + float(probability) / len(fitting)
         return sorted((Detection(*item) for item in found.items()), key=lambda each: (-each.confidence, each.language))
 
-    def detect(self, text: str, least: float = _LEAST) -> str | None:
-        """Return the most probable candidate, or None if the candidates' probabilities sum to less than ``least``."""
+    def detect(self, text: str) -> str | None:
+        """Return the most probable candidate, or None if the candidates' probabilities sum to less than .05."""
         ranked = self.rank(text)
-        return ranked[0].language if ranked and sum(each.confidence for each in ranked) >= least else None
+        return ranked[0].language if ranked and sum(each.confidence for each in ranked) >= _LEAST else None
 
 
 @lru_cache(maxsize=1)

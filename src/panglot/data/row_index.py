@@ -1,4 +1,4 @@
-"""Join rows by group and text without holding their texts, and find those that disagree."""
+"""Join rows by group and text without holding their texts: find those that disagree, and where the others go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.data.columns import Bools, Ints, Ints32, Keys, concatenated, first_of, first_of_numbers, keys, pc, ranks
+from panglot.data.collection import QRELS
+from panglot.data.columns import (
+    BATCH,
+    Bools,
+    Ints,
+    Ints32,
+    Keys,
+    concatenated,
+    first_of,
+    first_of_numbers,
+    in_language,
+    keys,
+    pc,
+    ranks,
+    smallest_together,
+)
 from panglot.data.rows import TEXT_FIELDS, to_batch
 
 
@@ -142,3 +157,57 @@ def _disagreements(index: RowIndex, group: Ints32, suspects: Ints) -> list[tuple
         else:
             known |= own
     return found
+
+
+class Layout(NamedTuple):
+    """The order of questions, passages and judgements."""
+
+    questions: Ints32  # the row of each question, shape `[questions]`
+    passages: Ints32  # the row of each passage, shape `[passages]`
+    origin: Ints32  # the row whose group is that of the passage, shape `[passages]`
+    group: Ints32  # the group of each question, shape `[questions]`
+    starts: Ints32  # where the answers of each group begin in `answers`, shape `[groups + 1]`
+    answers: Ints32  # passages, group by group
+
+
+def layout(index: RowIndex, group: Ints32) -> Layout:
+    """Return where rows go that have no :func:`conflicts`.
+
+    Equal passages of one language are one passage, and tie the passages of the groups that share it: these get the
+    group of the first of them.
+    """
+    count = int(group.max(initial=-1)) + 1
+    questions = _versions(index, index.has_question, group)
+    versions = _versions(index, index.has_passage, group)
+    group_of_version = group[versions]
+    starts = np.searchsorted(group_of_version, np.arange(count + 1)).astype(np.int32)
+    first = first_of(in_language(index.passage[versions], index.language[versions]))
+    answers = ranks(first)
+    passages = versions[first == np.arange(len(first), dtype=np.int32)]
+    del first
+    neighbours = group_of_version[1:] == group_of_version[:-1]
+    together = smallest_together(len(passages), answers[:-1][neighbours], answers[1:][neighbours])
+    return Layout(questions, passages, passages[together], group[questions], starts, answers)
+
+
+def _versions(index: RowIndex, valid: Bools, group: Ints32) -> Ints32:
+    """Return the first row of each group and language that has a text, group by group, in the order of the rows."""
+    rows, first = index.versions(valid, group)
+    rows = rows[first == np.arange(len(first), dtype=np.int32)]
+    group_of_row = group[rows]
+    # Files mostly have their groups one after the other, and then a sort is not needed.
+    in_order = (group_of_row[:-1] <= group_of_row[1:]).all()
+    return rows if in_order else rows[np.argsort(group_of_row, kind="stable")]
+
+
+def judgements(plan: Layout) -> Iterator[pa.RecordBatch]:
+    """Yield the relevant pairs: each question with all answers of its group."""
+    for start in range(0, len(plan.questions), BATCH):
+        group = plan.group[start : start + BATCH]
+        first = plan.starts[group]
+        counts = plan.starts[group + 1] - first
+        question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
+        before = np.cumsum(counts) - counts
+        passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
+        relevance = np.ones(len(question), np.int16)
+        yield pa.record_batch([pa.array(each) for each in (question, passage, relevance)], schema=QRELS)

@@ -1,10 +1,9 @@
-"""Hold out, sample, filter and concatenate collections, and clear them of test sets, so that nothing leaks."""
+"""Hold out, sample, filter and concatenate collections, in whole blocks, so that nothing leaks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,6 @@ from panglot.data.columns import (
     walk,
 )
 from panglot.data.language import canonical
-from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 
 
 def check_languages(collections: Iterable[Collection], languages: Iterable[str]) -> None:
@@ -87,10 +85,10 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
     return cached_subset(collection, chosen[question_block], stays[passage_block])
 
 
-def concatenate(parts: Sequence[Collection]) -> Collection | None:
-    """Return several collections as one, with their number before each id and group, or None for none."""
-    if len(parts) < 2:
-        return parts[0] if parts else None
+def concatenate(parts: Sequence[Collection]) -> Collection:
+    """Return one or more collections as one. Those of several have their number before each id and group."""
+    if len(parts) == 1:
+        return parts[0]
     names = " + ".join(part.name for part in parts)
     questions, passages, qrels = [], [], []
     for number, part in enumerate(parts):
@@ -227,83 +225,3 @@ def _without_relevant(collection: Collection, passages: Bools) -> Bools:
         had[question] = True
         has[question[passages[passage]]] = True
     return had & ~has
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Count what a training set shares with one test set, as :class:`Shared` does.
-
-    ``groups`` counts the groups of questions and of passages of the training set that hold such a text.
-    """
-
-    training: str
-    test: str
-    equal: int
-    near: int
-    highest: float
-    groups: int
-    examples: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    nearest: tuple[str, str] | None = field(default=None, repr=False)
-
-
-def exclude(
-    training: Collection, tests: Sequence[Collection | tuple[str, Texts]], *, threshold: float = THRESHOLD
-) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with the test sets, and what that was.
-
-    A text goes if it is equal to a question or passage of a test set, or shares at least ``threshold`` of the n-grams
-    of the one that has fewer (:class:`panglot.data.overlap.Matches`). Its group goes with it in all languages, because
-    a translation gives away as much. So do the question groups that any passage of its group answers.
-
-    The training set passes by in pieces. What is left of a large one is memory-mapped from the cache.
-
-    Args:
-        training: What would be trained on.
-        tests: The test sets. For several training sets, hash them once with :func:`hash_texts`.
-        threshold: The smallest share that counts, above 0 and at most 1.
-
-    Raises:
-        PanglotError: The threshold is not between 0 and 1.
-    """
-    known = [hash_texts(test) if isinstance(test, Collection) else test for test in tests]
-    return exclude_shared(training, find_shared(training, known, threshold=threshold))
-
-
-def exclude_shared(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with test sets, and what that was, as :func:`exclude` does."""
-    questions, passages, overlaps = removal_mask(training, found)
-    return cached_subset(training, ~questions, ~passages), overlaps
-
-
-def removal_mask(training: Collection, found: Sequence[Shared]) -> tuple[Bools, Bools, tuple[Overlap, ...]]:
-    """Mark the questions and passages that :func:`exclude` leaves out, and say what is shared with each test set."""
-    asked = training.questions.num_rows
-    questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
-    groups = [0] * len(found)
-    if any(len(each.taken) for each in found):
-        sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
-        group = number_values(training.passages["group"])
-        gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
-        passages = gone[group]
-        group = number_values(training.questions["group"])
-        gone, mine = _groups(group, [rows for rows, _ in sides])
-        for question, passage in training.walk_pairs():
-            gone[group[question[passages[passage]]]] = True
-        questions = gone[group]
-        groups = [a + b for a, b in zip(mine, said, strict=True)]
-    overlaps = (
-        Overlap(training.name, each.test, each.equal, each.near, each.highest, number, each.examples, each.nearest)
-        for each, number in zip(found, groups, strict=True)
-    )
-    return questions, passages, tuple(overlaps)
-
-
-def _groups(group: Ints32, marked: Sequence[Ints32]) -> tuple[Bools, list[int]]:
-    """Mark the groups that have a row in any list, and count the groups of each list."""
-    gone = np.zeros(int(group.max(initial=-1)) + 1, bool)
-    counts: list[int] = []
-    for rows in marked:
-        hit = np.unique(group[rows])
-        gone[hit] = True
-        counts.append(len(hit))
-    return gone, counts

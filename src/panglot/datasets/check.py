@@ -11,17 +11,13 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.columns import normalized
 from panglot.data.files import RowError
-from panglot.data.formats import beir
-from panglot.data.formats.detect import read_path, read_rows, row_files, split_language
 from panglot.data.language import identify
 from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
-from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
-from panglot.datasets.registry import CARDS
+from panglot.datasets.decontaminate import Overlap, removal_mask
+from panglot.datasets.registry import CARDS, read_usable, split_language
 from panglot.datasets.translations import is_mojibake
-
-_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,8 @@ class Report:
 def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: str | Path | None = None) -> Report:
     """Read a data set and return everything that is wrong with it, not only the first thing.
 
-    Every row is checked (:func:`read_usable`), the texts are looked through (:func:`remarks`), and they are compared
-    with the test sets.
+    Every row is checked (:func:`panglot.datasets.registry.read_usable`), the texts are looked through
+    (:func:`remarks`), and they are compared with the test sets.
 
     Args:
         name_or_path: As for :func:`panglot.read`.
@@ -86,35 +82,6 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
             unread[name] = str(error)
     found = removal_mask(collection, find_shared(collection, tests))[2] if tests else ()
     return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
-
-
-def read_usable(
-    name_or_path: str | Path, *, data_dir: str | Path | None = None
-) -> tuple[Collection | None, Sequence[RowError]]:
-    """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
-
-    Every row of JSON lines, JSON arrays and Parquet is checked, every line of a BEIR folder, every paragraph and
-    question of a SQuAD file, and every text and judgement of a TREC folder. A file of another form is one error, and
-    then nothing of it can be used.
-    """
-    rejected: list[RowError] = []
-    (path, language), is_known = split_language(name_or_path), registry.is_known(str(name_or_path))
-    try:
-        if not is_known and (files := row_files(path)):
-            found = read_rows(files, path.resolve().name if path.is_dir() else "", on_error="skip", language=language)
-            if found.collection.questions.num_rows:
-                return found
-            return None, found.rejected or [_NO_QUESTION]
-        if not is_known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
-            found = beir.read_usable(path, language=language)
-            return (found.collection if found.collection.questions.num_rows else None), found.rejected
-        if not is_known and path.exists():
-            return read_path(path, language=language, rejected=rejected), rejected
-        return registry.read(name_or_path, data_dir=data_dir), ()
-    except PanglotError as error:
-        if is_known or not path.exists():
-            raise
-        return None, [*rejected, RowError.of(error)]
 
 
 def remarks(collection: Collection) -> Iterator[Remark]:

@@ -18,7 +18,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
-from panglot.data.collection import Collection
-from panglot.data.overlap import Shared, Texts, find_shared, hash_texts
-from panglot.data.transform import Overlap, exclude_shared
+from panglot.data.collection import Collection, cached_subset
+from panglot.data.columns import Bools, Ints32, number_values
+from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 from panglot.datasets import registry
 from panglot.datasets.registry import CARDS
 from panglot.datasets.suite import Form, is_suite, read_suite
@@ -64,6 +64,23 @@ class TestSet:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """Count what a training set shares with one test set, as :class:`Shared` does.
+
+    ``groups`` counts the groups of questions and of passages of the training set that hold such a text.
+    """
+
+    training: str
+    test: str
+    equal: int
+    near: int
+    highest: float
+    groups: int
+    examples: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    nearest: tuple[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Decontaminated:
     """What is left of a training set, what it shared with each of the test sets that were ``compared``, by name.
 
@@ -83,7 +100,7 @@ def decontaminate(
     data_dir: str | Path | None = None,
     only: AbstractSet[str] | None = None,
 ) -> Decontaminated:
-    """Return a training set without the texts that it shares with test sets (:func:`panglot.data.transform.exclude`).
+    """Return a training set without the texts that it shares with test sets (:func:`exclude`).
 
     Args:
         training: What would be trained on.
@@ -133,6 +150,69 @@ def decontaminate(
         hint = "train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`"
         raise PanglotError(problem, field="exclude", hint=hint)
     return Decontaminated(left, overlaps, unread, tuple(names))
+
+
+def exclude(
+    training: Collection, tests: Sequence[Collection | tuple[str, Texts]], *, threshold: float = THRESHOLD
+) -> tuple[Collection, tuple[Overlap, ...]]:
+    """Return the training set without what it shares with the test sets, and what that was.
+
+    A text goes if it is equal to a question or passage of a test set, or shares at least ``threshold`` of the n-grams
+    of the one that has fewer (:class:`panglot.data.overlap.Matches`). Its group goes with it in all languages, because
+    a translation gives away as much. So do the question groups that any passage of its group answers.
+
+    The training set passes by in pieces. What is left of a large one is memory-mapped from the cache.
+
+    Args:
+        training: What would be trained on.
+        tests: The test sets. For several training sets, hash them once with :func:`hash_texts`.
+        threshold: The smallest share that counts, above 0 and at most 1.
+
+    Raises:
+        PanglotError: The threshold is not between 0 and 1.
+    """
+    known = [hash_texts(test) if isinstance(test, Collection) else test for test in tests]
+    return exclude_shared(training, find_shared(training, known, threshold=threshold))
+
+
+def exclude_shared(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
+    """Return the training set without what it shares with test sets, and what that was, as :func:`exclude` does."""
+    questions, passages, overlaps = removal_mask(training, found)
+    return cached_subset(training, ~questions, ~passages), overlaps
+
+
+def removal_mask(training: Collection, found: Sequence[Shared]) -> tuple[Bools, Bools, tuple[Overlap, ...]]:
+    """Mark the questions and passages that :func:`exclude` leaves out, and say what is shared with each test set."""
+    asked = training.questions.num_rows
+    questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
+    groups = [0] * len(found)
+    if any(len(each.taken) for each in found):
+        sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
+        group = number_values(training.passages["group"])
+        gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
+        passages = gone[group]
+        group = number_values(training.questions["group"])
+        gone, mine = _groups(group, [rows for rows, _ in sides])
+        for question, passage in training.walk_pairs():
+            gone[group[question[passages[passage]]]] = True
+        questions = gone[group]
+        groups = [a + b for a, b in zip(mine, said, strict=True)]
+    overlaps = (
+        Overlap(training.name, each.test, each.equal, each.near, each.highest, number, each.examples, each.nearest)
+        for each, number in zip(found, groups, strict=True)
+    )
+    return questions, passages, tuple(overlaps)
+
+
+def _groups(group: Ints32, marked: Sequence[Ints32]) -> tuple[Bools, list[int]]:
+    """Mark the groups that have a row in any list, and count the groups of each list."""
+    gone = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    counts: list[int] = []
+    for rows in marked:
+        hit = np.unique(group[rows])
+        gone[hit] = True
+        counts.append(len(hit))
+    return gone, counts
 
 
 def available_tests(languages: Sequence[str], *, data_dir: str | Path | None = None) -> Iterator[TestSet]:

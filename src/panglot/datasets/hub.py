@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from panglot._environment import require
@@ -19,9 +19,7 @@ from panglot.data.files import parquet_records
 from panglot.data.ingest import collect
 from panglot.data.language import canonical_or_none
 from panglot.data.rows import FIELDS, Row, check_row
-
-if TYPE_CHECKING:
-    from panglot.datasets.registry import DatasetCard
+from panglot.datasets.card import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
 _BRANCH = "refs/convert/parquet"

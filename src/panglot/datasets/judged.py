@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import QRELS, TEXTS, Collection
+from panglot.data.collection import QRELS, TEXTS, Collection, Text, text_table
 from panglot.data.files import files, numbered_lines, objects
 from panglot.data.formats import trec
 from panglot.data.language import canonical
 from panglot.datasets import tydiqa
-from panglot.datasets.registry import DatasetSpec
+from panglot.datasets.card import DatasetSpec
 
 Entries = Callable[[Path], Iterator[tuple[str, str]]]
 # Passages per Arrow batch. A corpus has up to 33 million of them and must not exist as Python objects at once.
@@ -91,7 +91,7 @@ def _table_entries(path: Path) -> Iterator[tuple[str, str]]:
 def _questions(
     sources: Sequence[Source], *, judged_only: bool, parallel: bool
 ) -> tuple[pa.Table, list[tuple[str, str, int]]]:
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[Text] = []
     judged: list[tuple[str, str, int]] = []
     for source in sources:
         language = source.language
@@ -100,10 +100,9 @@ def _questions(
         for identity, text in topics.items():
             if not judged_only or identity in found:
                 label = f"{language}:{identity}"
-                rows.append((label, language, identity if parallel else label, text))
+                rows.append(Text(label, language, identity if parallel else label, text))
                 judged += [(label, f"{language}:{p}", relevance) for p, relevance in found.get(identity, {}).items()]
-    columns = tuple(zip(*rows, strict=True)) or ((), (), (), ())
-    return pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS), judged
+    return text_table(rows), judged
 
 
 def _passages(

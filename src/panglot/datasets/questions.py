@@ -17,7 +17,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import QRELS, Collection, Ints, Text, text_table
 from panglot.data.files import files, objects, read_text
 from panglot.data.language import canonical
-from panglot.datasets.registry import DatasetSpec
+from panglot.datasets.card import DatasetSpec
 
 
 def translations(name: str, texts: Sequence[Text], metadata: Mapping[str, str]) -> Collection:

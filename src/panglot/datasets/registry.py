@@ -1,179 +1,28 @@
-"""Known data sets: a card for each, and reading one by its name, or any data set by its path."""
+"""Read a known data set by its name, or any data set by its path."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import import_module, resources
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from panglot._errors import PanglotError
 from panglot.data import ingest
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import files, objects, plain_name
-from panglot.data.formats.detect import read_path, split_language
+from panglot.data.files import RowError, ending_of, files, objects, plain_name
+from panglot.data.formats import beir, squad, trec
 from panglot.data.language import canonical
 from panglot.data.rows import Row, check_row
 from panglot.datasets import hub, mteb_tasks
+from panglot.datasets.card import DatasetCard, DatasetSpec, load_catalog
 
 STARTER_PARTS = ("train", "dev", "test")
+_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 _PACKAGE = resources.files("panglot.datasets")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetCard:
-    """One known data set: an entry of ``catalog.toml``, with its fields.
-
-    Attributes:
-        name: What the user calls it.
-        title: One line about it.
-        reader: ``module:function``. The function takes a folder and a :class:`DatasetSpec`.
-        task: What its questions and passages are.
-        languages: Canonical codes, sorted.
-        parallel: What ties its translations, or "no".
-        size: Its size in words.
-        licence: Its licence.
-        source: Where to get it.
-        folder: Name of its folder under the data folder.
-        shipped: Name of its folder in the package, if it comes with panglot.
-        files: Glob pattern below that folder. The set is available if a file matches.
-        parts: Values of ``NAME:PART``, the default first. Empty if the set has no parts.
-        candidates: Values of ``candidates``, the default first.
-        test_only: Parts that must never be trained on; "*" means all.
-        requires: Names of other sets from which it takes passages.
-        selects_languages: Whether the reader skips languages that were not asked for. Such sets have so many
-            languages that all pairs of translations would not fit into memory.
-        pairs: Whether each language forms a pair of its own with English, read as ``NAME:XX``.
-        hub: Repository on the hub that holds it, or "".
-        hub_files: Patterns of the files to download from that repository.
-        hub_pattern: Regular expression that matches ``path#id`` of the rows to keep.
-        hub_path: Name of the publisher's file for such a row, filled from the named groups of ``hub_pattern``.
-    """
-
-    name: str
-    title: str
-    reader: str
-    task: str
-    languages: tuple[str, ...]
-    parallel: str
-    size: str
-    licence: str
-    source: str
-    folder: str = ""
-    shipped: str = ""
-    files: str = "*.json*"
-    parts: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ("paragraph",)
-    test_only: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    selects_languages: bool = False
-    pairs: bool = False
-    hub: str = ""
-    hub_files: tuple[str, ...] = ()
-    hub_pattern: str = ""
-    hub_path: str = ""
-
-    def is_test_only(self, part: str) -> bool:
-        """Return whether ``part`` ("" for a set without parts) must never be trained on."""
-        return "*" in self.test_only or part in self.test_only
-
-    def spec(
-        self,
-        *,
-        part: str | None = None,
-        candidates: str | None = None,
-        context: bool = False,
-        languages: Sequence[str] = (),
-        folders: Mapping[str, Path] | None = None,
-    ) -> DatasetSpec:
-        """Return what to read, with defaults filled in, after checking that the set has it."""
-        if part and part not in self.parts and not self.pairs:
-            known = f"choose one of {', '.join(self.parts)}" if self.parts else "leave it out, the set has no parts"
-            raise PanglotError(f"{self.name} has no part {part!r}", field="part", hint=known)
-        # Whoever wants whole paragraphs may say so of any set, also of one that calls them passages.
-        if candidates == "paragraph" and "passage" in self.candidates:
-            candidates = "passage"
-        chosen = candidates or self.candidates[0]
-        if chosen not in self.candidates:
-            hint = f"choose one of {', '.join(self.candidates)}"
-            raise PanglotError(f"{self.name} has no candidates {chosen!r}", field="candidates", hint=hint)
-        if context and chosen != "sentence":
-            problem = f"`context` needs sentences as candidates, got {chosen!r}"
-            raise PanglotError(problem, field="context", hint='add `candidates="sentence"`')
-        codes = tuple(sorted(canonical(code) for code in languages)) if self.selects_languages else ()
-        return DatasetSpec(self, part or next(iter(self.parts), ""), chosen, context, codes, folders or {})
-
-    def read(self, folder: Path, **options: Any) -> Collection:
-        """Read the set from its publisher's files in ``folder``, with ``options`` as :meth:`spec` takes them."""
-        return self.spec(**options).read(folder)
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """What to read of a known data set.
-
-    Attributes:
-        card: The data set.
-        part: One of ``card.parts``; the language for a set of pairs; "" if there are no parts.
-        candidates: What the passages are, one of ``card.candidates``.
-        context: Whether the paragraph follows each sentence.
-        languages: Canonical codes of the languages to read, for sets that select them. Empty means all.
-        folders: The folders of the sets in ``card.requires``.
-    """
-
-    card: DatasetCard
-    part: str
-    candidates: str
-    context: bool = False
-    languages: tuple[str, ...] = ()
-    folders: Mapping[str, Path] = field(default_factory=dict[str, Path])
-
-    @property
-    def name(self) -> str:
-        """What tables call it. The default part is not named."""
-        return self.card.name if self.part in ("", *self.card.parts[:1]) else f"{self.card.name}:{self.part}"
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What to keep with the collection: facts of the card, part and candidates."""
-        card = self.card
-        test_only = "yes" if card.is_test_only(self.part) else "no"
-        return {"title": card.title, "licence": card.licence, "source": card.source, "part": self.part,
-                "test_only": test_only, "candidates": self.candidates}  # fmt: skip
-
-    def wants(self, language: str) -> bool:
-        """Return whether a language is to be read."""
-        return not self.languages or language in self.languages
-
-    def read(self, folder: Path) -> Collection:
-        """Read the set from its publisher's files in ``folder``."""
-        module, _, function = self.card.reader.partition(":")
-        # Looked up on each call: a catalogue of thirty sets must not import thirty readers.
-        return getattr(import_module(module), function)(folder, self)
-
-
-def load_catalog(text: str) -> dict[str, DatasetCard]:
-    r"""Return the cards of a catalogue in TOML, by name.
-
-    >>> catalog = '[news]\ntitle = "News"\nreader = "my_package.news:read_news"\ntask = "question to passage"\n'
-    >>> catalog += 'languages = "en de"\nparallel = "no"\nsize = "9"\nlicence = "MIT"\nsource = "example.org"\n'
-    >>> load_catalog(catalog)["news"].languages
-    ('de', 'en')
-    """
-    return {
-        name: DatasetCard(name=name, languages=tuple(sorted(entry.pop("languages").split())), **_tuples(entry))
-        for name, entry in tomllib.loads(text).items()
-    }
-
-
-def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-
 
 CARDS: dict[str, DatasetCard] = load_catalog(_PACKAGE.joinpath("catalog.toml").read_text("utf-8"))
 
@@ -241,6 +90,93 @@ def read(
     return collection.select([canonical(code) for code in languages])
 
 
+def read_path(
+    path: Path,
+    *,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    language: str | None = None,
+    rejected: list[RowError] | None = None,
+) -> Collection:
+    """Read a file or folder in one of the layouts that panglot knows.
+
+    ``language`` is that of texts that do not name theirs, whatever the names of files say. The collection's
+    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files
+    that cannot be used are left out and added to it.
+
+    Raises:
+        PanglotError: The layout is not known, an option does not go with it, or the file is broken.
+    """
+    wanted = [canonical(code) for code in languages or ()]
+    if path.is_file() and ending_of(path) == "json" and not ingest.holds_rows(path):
+        _check(chosen := candidates or "paragraph", ("paragraph", "sentence"), context)
+        code = language or (wanted[0] if len(wanted) == 1 else None)
+        return squad.read(path, chosen, context=context, language=code, rejected=rejected)
+    _check(candidates or "passage", ("passage", "paragraph"), context)
+    collection = _read_passages(path, language, rejected)
+    return collection.select(wanted) if wanted else collection
+
+
+def _read_passages(path: Path, language: str | None, rejected: list[RowError] | None) -> Collection:
+    if path.is_dir():
+        if (path / "collection.json").is_file():
+            return Collection.open(path)
+        if any(path.glob("corpus.jsonl*")):
+            return beir.read(path, language=language)
+        if is_trec(path):
+            return trec.read(path, language=language, rejected=rejected)
+        if rows := ingest.row_files(path):
+            return ingest.read_rows(rows, path.resolve().name, language=language).collection
+        hint = (
+            "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
+            "topics and qrels, or files of JSON lines, Parquet, CSV or TSV"
+        )
+        raise PanglotError("unknown layout of a folder", file=path, hint=hint)
+    if ingest.holds_rows(path):
+        return ingest.read_rows([path], language=language).collection
+    hint = "give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz"
+    raise PanglotError("unknown kind of file", file=path, hint=hint)
+
+
+def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
+    if candidates not in known:
+        problem = f"`candidates` must be one of {', '.join(known)}, got {candidates!r}"
+        raise PanglotError(problem, field="candidates", hint="choose one of them")
+    if context and candidates != "sentence":
+        raise PanglotError("`context` needs sentences", field="context", hint="choose `sentence` as candidates")
+
+
+def read_usable(
+    name_or_path: str | Path, *, data_dir: str | Path | None = None
+) -> tuple[Collection | None, Sequence[RowError]]:
+    """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
+
+    Every row of JSON lines, JSON arrays and Parquet is checked, every line of a BEIR folder, every paragraph and
+    question of a SQuAD file, and every text and judgement of a TREC folder. A file of another form is one error, and
+    then nothing of it can be used.
+    """
+    rejected: list[RowError] = []
+    (path, language), known = split_language(name_or_path), is_known(str(name_or_path))
+    try:
+        if not known and (rows := ingest.row_files(path)):
+            name = path.resolve().name if path.is_dir() else ""
+            found = ingest.read_rows(rows, name, on_error="skip", language=language)
+            if found.collection.questions.num_rows:
+                return found
+            return None, found.rejected or [_NO_QUESTION]
+        if not known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
+            found = beir.read_usable(path, language=language)
+            return (found.collection if found.collection.questions.num_rows else None), found.rejected
+        if not known and path.exists():
+            return read_path(path, language=language, rejected=rejected), rejected
+        return read(name_or_path, data_dir=data_dir), ()
+    except PanglotError as error:
+        if known or not path.exists():
+            raise
+        return None, [*rejected, RowError.of(error)]
+
+
 def identity(
     name_or_path: str, *, data_dir: str | Path | None = None, languages: Sequence[str] | None = None
 ) -> str | None:
@@ -259,6 +195,21 @@ def identity(
 def is_known(name: str) -> bool:
     """Return whether :func:`read` takes a name for a known set rather than for a path."""
     return set_name(name) in CARDS
+
+
+def split_language(text: str | Path) -> tuple[Path, str | None]:
+    """Return the path in ``PATH?language=CODE``, and the code, or None without one.
+
+    >>> split_language("data/scifact?language=en")[1], split_language("data/scifact")[1]
+    ('en', None)
+    """
+    path, mark, code = str(text).rpartition("?language=")
+    return (Path(path), code) if mark and not Path(text).exists() else (Path(text), None)
+
+
+def is_trec(folder: Path) -> bool:
+    """Return whether a folder has TREC's layout."""
+    return (folder / "documents").is_dir() and (folder / "topics").is_dir()
 
 
 def find(card: DatasetCard, data_dir: str | Path | None = None) -> Path | None:

@@ -15,7 +15,7 @@ from panglot.data.formats import squad
 from panglot.data.formats.squad import Paragraph, Question, paragraphs
 from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
-from panglot.datasets.registry import DatasetSpec
+from panglot.datasets.card import DatasetSpec
 
 _Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
 
@@ -198,7 +198,7 @@ def read_squad_en_fi(folder: Path, spec: DatasetSpec) -> Collection:
     return Collection.build(spec.name, questions, pool, qrels, spec.metadata)
 
 
-def _collect(
+def collect(
     spec: DatasetSpec,
     paths: Sequence[tuple[Path, str]],
     *,
@@ -218,13 +218,13 @@ def read_enelpi(folder: Path, spec: DatasetSpec) -> Collection:
     Ids are numbers that repeat from file to file, and many offsets are wrong.
     :func:`panglot.data.formats.squad.collect` numbers the repeats and searches for the answers.
     """
-    return _collect(spec, [(path, "tr") for path in files(folder, f"*-{spec.part}_data*.json")])
+    return collect(spec, [(path, "tr") for path in files(folder, f"*-{spec.part}_data*.json")])
 
 
 def read_iapp(folder: Path, spec: DatasetSpec) -> Collection:
     """Read ``train.jsonl``, ``valid.jsonl`` (``dev``) or ``test.jsonl``: question, context and answers per line."""
     name = "valid" if spec.part == "dev" else spec.part
-    return _collect(spec, [(path, "th") for path in files(folder, f"{name}.jsonl")], opener=_iapp_paragraphs)
+    return collect(spec, [(path, "th") for path in files(folder, f"{name}.jsonl")], opener=_iapp_paragraphs)
 
 
 def _iapp_paragraphs(path: Path) -> Iterator[Paragraph]:
@@ -250,7 +250,7 @@ def read_natural_questions(folder: Path, spec: DatasetSpec) -> Collection:
     An answer begins at the first of its ``char_spans``. Marks of HTML are removed from the passages.
     """
     paths = [(path, "en") for path in files(folder, f"{spec.part}/*.jsonl")]
-    return _collect(spec, paths, clean=_without_marks, opener=_mrqa_paragraphs)
+    return collect(spec, paths, clean=_without_marks, opener=_mrqa_paragraphs)
 
 
 def _without_marks(text: str) -> str:

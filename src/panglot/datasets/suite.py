@@ -52,9 +52,7 @@ class Form:
             whole = registry.read(name, data_dir=data_dir, languages=self.languages or None)
             part = hold_out(whole, self.share, self.seed, self.together)[1] if self.share < 1 else whole
             parts.append(part.keep(*draw_groups(part, self.rows, self.seed)) if self.rows else part)
-        whole = concatenate(parts)
-        assert whole is not None  # There is at least one set.
-        return replace(whole, name=self.name)
+        return replace(concatenate(parts), name=self.name)
 
     def identity(self, data_dir: str | Path | None = None) -> str | None:
         """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""

@@ -23,8 +23,9 @@ from panglot.data.columns import DisjointSets
 from panglot.data.files import files, objects, parquet_batches, parquet_records, plain_name, read_text
 from panglot.data.language import canonical, joins_sentences
 from panglot.datasets import registry
+from panglot.datasets.card import DatasetSpec
 from panglot.datasets.questions import translations, unique, versions
-from panglot.datasets.registry import CARDS, DatasetSpec
+from panglot.datasets.registry import CARDS
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
 _FLORES_SEPARATE = {"twi_Latn": "ak-x-twi"}

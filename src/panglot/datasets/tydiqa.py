@@ -13,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import TEXTS, Collection, Text
+from panglot.data.collection import Collection, Text, text_table
 from panglot.data.files import files, objects, parse_json, plain_name
-from panglot.data.formats import squad
 from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
+from panglot.datasets.card import DatasetSpec
 from panglot.datasets.questions import unique
-from panglot.datasets.registry import CARDS, DatasetSpec
+from panglot.datasets.registry import CARDS
+from panglot.datasets.squad_family import collect
 from panglot.datasets.translations import one_of
 
 #: How TyDi QA spells its languages.
@@ -49,14 +50,7 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
             raise PanglotError(f"not a file name of TyDi QA: {path.name}", file=path, hint=hint)
         code = next(group for group in match.groups() if group)
         found.append((path, canonical(NAMES.get(code, code))))
-    return squad.collect(
-        spec.name,
-        found,
-        candidates=spec.candidates,
-        context=spec.context,
-        clean=lambda text: text.replace("<b>", "").replace("</b>", ""),
-        metadata=spec.metadata,
-    )
+    return collect(spec, found, clean=lambda text: text.replace("<b>", "").replace("</b>", ""))
 
 
 #: Share of n-grams in common with a gold passage from which on a distractor is left out.
@@ -94,9 +88,7 @@ def read_tydiqa_large(folder: Path, spec: DatasetSpec) -> Collection:
         # A distractor has no translations, so each is a group of its own.
         pool += [text._replace(group=text.id) for text in kept]
         added[code] = len(kept)
-    passages = pa.concat_tables(
-        [dev.passages, pa.table([pa.array(column, pa.string()) for column in zip(*pool, strict=True)], schema=TEXTS)]
-    )
+    passages = pa.concat_tables([dev.passages, text_table(pool)])
     metadata = {
         **dev.metadata,
         **spec.metadata,

@@ -15,11 +15,12 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from panglot._environment import cpu_precision
 from panglot._errors import PanglotError, first_line
 from panglot._files import cache_folder, digest, write_json
 from panglot._progress import progress
 from panglot.encoders.light_transformer import NumpyTransformer
-from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
+from panglot.encoders.open_model import fetch, folder_digest, refuse_unsafe, refuse_unusable
 from panglot.encoders.packed import first_position
 from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
 from panglot.encoders.sentence_transformer import (
@@ -32,7 +33,6 @@ from panglot.encoders.sentence_transformer import (
     windows,
 )
 from panglot.encoders.shipped import SHIPPED, shipped_folder
-from panglot.encoders.soundness import refuse_unusable
 from panglot.encoders.tokenizers import Pieces, tokens_of
 
 LIMIT = 1 << 15

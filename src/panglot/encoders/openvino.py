@@ -17,7 +17,7 @@ from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 if TYPE_CHECKING:
     import torch
 
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
 
 # Texts are padded to a multiple of so many tokens, because kernels keep memory for every new shape.
 _STEP = 8

@@ -1,8 +1,9 @@
-"""Encode fast with any sentence-transformers model, with its own prompts and pooling."""
+"""Encode fast with any sentence-transformers model, with its own prompts and pooling, and score with cross-encoders."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from panglot._errors import PanglotError
+from panglot._environment import Precision, choose_device, choose_precision
+from panglot._errors import PanglotError, first_line
 from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
-from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
+from panglot.encoders.open_model import count_longer, fetch, folder_digest, long_text, open_model, prompt_of, tried
 from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors
 from panglot.encoders.shipped import SHIPPED
-from panglot.encoders.soundness import count_longer, long_text, tried
 from panglot.encoders.tokenizers import tokens_of
 
 if TYPE_CHECKING:
@@ -267,6 +268,54 @@ class SentenceTransformerEncoder:
 
         bf16 = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+class Reranker:
+    """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair.
+
+    Attributes:
+        name: The name of the hub or of the folder.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        from sentence_transformers import CrossEncoder
+
+        self.name = Path(model).name if Path(model).is_dir() else str(model)
+        self._folder = fetch(model)
+        try:
+            self._model: Any = CrossEncoder(str(self._folder))
+        except (OSError, ValueError, KeyError) as error:
+            problem = f"not a cross-encoder: {first_line(error)}"
+            raise PanglotError(problem, field="reranker", hint="name the folder or hub name of one") from error
+        # A fast tokenizer raises "Already borrowed" when several threads use it.
+        self._predicting = threading.Lock()
+        if self._model.num_labels != 1:
+            problem = f"a reranker must give one score per pair, this gives {self._model.num_labels}"
+            hint = "choose a model that was trained to rank"
+            raise PanglotError(problem, file=str(model), field="reranker", hint=hint)
+
+    def scores(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Return how well each document answers the query, higher is better, shape ``[documents]``.
+
+        With ``logits``, they are what the model gives before the activation that its configuration names.
+        """
+        if not documents:
+            return np.zeros(0)
+        pairs = [(query, document) for document in documents]
+        options: dict[str, Any] = {}
+        if logits:
+            from torch import nn
+
+            options["activation_fn"] = nn.Identity()
+        with self._predicting:
+            return np.asarray(self._model.predict(pairs, show_progress_bar=False, **options), np.float64)
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of the files that its scores depend on."""
+        return folder_digest(self._folder)
 
 
 def reopened(

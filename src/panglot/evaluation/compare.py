@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
     from panglot.evaluation.measures import Measure

@@ -26,7 +26,7 @@ from panglot.evaluation.scoreboard import suites
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.evaluation.runs import Scorer
 

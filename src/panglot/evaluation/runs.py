@@ -235,7 +235,7 @@ def _ranks_of(lists: list[list[int]], scored: Mapping[tuple[int, int], float], c
 
 
 class Scorer(Protocol):
-    """What reorders passages, such as :class:`panglot.encoders.open_model.Reranker`."""
+    """What reorders passages, such as :class:`panglot.encoders.sentence_transformer.Reranker`."""
 
     @property
     def name(self) -> str:
@@ -259,7 +259,7 @@ def open_reranker(reranker: Scorer | str | Path | None, depth: int) -> Scorer | 
         raise PanglotError(problem, field="rerank_depth", hint="ask for at least 1")
     if not isinstance(reranker, str | Path):
         return reranker
-    from panglot.encoders.open_model import Reranker  # Measuring vectors needs no models.
+    from panglot.encoders.sentence_transformer import Reranker  # Measuring vectors needs no models.
 
     return Reranker(reranker)
 

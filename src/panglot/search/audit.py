@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from panglot.encoders.open_model import Reranker
+    from panglot.encoders.sentence_transformer import Reranker
     from panglot.search.document import ScoredDocument
     from panglot.search.index import Index
 

@@ -12,8 +12,8 @@ from panglot._errors import PanglotError
 from panglot._files import lock
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Languages
-from panglot.encoders.open_model import Reranker
 from panglot.encoders.protocol import CutTexts
+from panglot.encoders.sentence_transformer import Reranker
 from panglot.encoders.shipped import DEFAULT
 from panglot.search.document import check_kinds, document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
@@ -26,7 +26,7 @@ from panglot.search.storage.store import documents_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.document import Document, Filter
     from panglot.search.ingest.documents import Documents

@@ -24,7 +24,7 @@ from panglot.search.storage.store import check_build, check_encoded, check_same
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.storage.store import Store
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from panglot.debiasing.correction import Debiasing
-    from panglot.encoders.open_model import Reranker
     from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.encoders.sentence_transformer import Reranker
     from panglot.search.document import Document, Filter
     from panglot.search.ranking.lexical import LexicalIndex
     from panglot.search.request import SearchRequest

@@ -32,7 +32,7 @@ from panglot.service.errors import RequestError
 from panglot.service.limits import Access, Limits
 
 if TYPE_CHECKING:
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.search.index import Index
     from panglot.search.ranking.modes import Mode
 

@@ -13,8 +13,9 @@ from panglot._files import digest, lock, write_json
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.data.overlap import hash_texts
-from panglot.data.transform import concatenate, exclude, hold_out, sample
+from panglot.data.transform import concatenate, hold_out, sample
 from panglot.datasets import registry
+from panglot.datasets.decontaminate import exclude
 from panglot.study.design import EACH, Study
 
 SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, 32, 64, None)
@@ -145,10 +146,10 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
             dev.append(part)
         training.append(f"train-{number}")
         replace(kept, name=name).save(folder / training[-1])
-    if study.rates is not None and (whole := concatenate(dev)) is not None:
+    if study.rates is not None and dev:
         size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
         chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
-        whole.select([canonical(code) for code in chosen]).save(folder / "dev")
+        concatenate(dev).select([canonical(code) for code in chosen]).save(folder / "dev")
     write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed})
 
 

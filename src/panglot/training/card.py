@@ -1,18 +1,58 @@
-"""The model card of a run, with metadata as the hub of Hugging Face reads them."""
+"""What a run leaves: the model, and its card with metadata as the hub of Hugging Face reads them."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panglot._environment import machine, versions
-from panglot._files import shareable
+from panglot._errors import PanglotError
+from panglot._files import explain_write, shareable
+from panglot.augment.codeswitch import Switched, total
 from panglot.augment.lexicons import KNOWN
-from panglot.encoders.publish import metadata, origin_of
+from panglot.encoders.publish import make_portable, metadata, origin_of
 from panglot.training.data import TrainingData, describe_nearest
 from panglot.training.run import Progress
 from panglot.training.settings import Settings
-from panglot.training.switching import total_switched
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+def save_model(
+    model: SentenceTransformer, base: Path, settings: Settings, data: TrainingData, progress: Progress
+) -> None:
+    """Write the model into the run folder, with ``modules.json``, which makes it a model, last.
+
+    ``base`` is the folder of the model that the run started from. Once the run is finished, its recipe names no folder
+    of this machine.
+    """
+    from safetensors import SafetensorError
+
+    with explain_write(settings.output):
+        part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
+        try:
+            model.eval()
+            try:
+                # The loss compares by cosine, whatever the start declared.
+                model.similarity_fn_name = "cosine"
+                model.save_pretrained(str(part), create_model_card=False)
+            except SafetensorError as error:
+                hint = "free some disk space"
+                raise PanglotError(f"cannot write: {error}", file=settings.output, hint=hint) from error
+            make_portable(part)
+            (part / "README.md").write_text(model_card(base, settings, data, progress), "utf-8")
+            (part / "recipe.toml").write_text(settings.to_toml(share=True), "utf-8")
+            for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
+                target = settings.output / path.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                path.replace(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def model_card(base: Path, settings: Settings, data: TrainingData, progress: Progress) -> str:
@@ -106,16 +146,16 @@ def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
         return []
     lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
     names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
-    total = max(switched.words, 1)
+    words = max(switched.words, 1)
     summary = (
         f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
-        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
-        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
+        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / words:.1%} of"
+        f" {switched.words:,} English words were replaced, and {switched.covered / words:.1%} had a translation."
     )
     if lexicon.missing:
         summary += f" No lexicon has {', '.join(lexicon.missing)}."
     shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
-    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
+    by_language = ", ".join(f"{language} {count / words:.2%}" for language, count in shares)
     return [summary, *([f"By language: {by_language}."] if by_language else [])]
 
 
@@ -130,3 +170,10 @@ def _dev_results(log: Path, data: TrainingData, progress: Progress) -> list[tupl
         for name, value in (figures[-1] if figures else {}).items()
         if name.endswith("lingual")
     ]
+
+
+def total_switched(log: Path) -> Switched:
+    """Return the sums over the steps of a run's ``log.jsonl``."""
+    lines = log.read_text("utf-8").splitlines() if log.exists() else ()
+    steps = (json.loads(line).get("switched") for line in lines)
+    return total(Switched("", **numbers) for numbers in steps if numbers)

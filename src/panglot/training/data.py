@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,21 +11,26 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.augment.codeswitch import Switched, reachable
+from panglot.augment import lexicons
+from panglot.augment.codeswitch import (
+    Switched,
+    Switching,
+    english_rows,
+    has_english_rows,
+    reachable,
+    switching_metrics,
+)
 from panglot.batching.policy import DISTILL, Batch, Bools, is_english
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import Ints32, number_values, take, walk
 from panglot.data.files import RowError
-from panglot.data.formats.detect import split_language
 from panglot.data.language import canonical
-from panglot.data.transform import Overlap, concatenate, hold_out
+from panglot.data.transform import concatenate, hold_out
 from panglot.datasets import registry
-from panglot.datasets.check import read_usable
-from panglot.datasets.decontaminate import decontaminate
+from panglot.datasets.decontaminate import Overlap, decontaminate
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
-from panglot.training.switching import Switching, english_rows, switching_metrics
 
 if TYPE_CHECKING:
     from panglot.training.model import Tokens, TrainableEncoder
@@ -86,29 +91,30 @@ class TrainingData:
     def cut_notes(self, encoder: TrainableEncoder) -> list[str]:
         """Return how many of the used texts of each set the encoder cuts. Of many texts, a sample is counted."""
         notes: list[str] = []
-        for collection, rows in zip(self.collections, self.sources, strict=True):
-            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
-            for side, used in used_rows.items():
-                chosen = np.unique(used[used >= 0])
-                sample = chosen[:: max(1, len(chosen) // _COUNTED)]
-                cut = encoder.count_cut(take(_side(collection, side)[0]["text"], sample).to_pylist(), side)
-                if cut:
-                    of = "a sample of " if len(sample) < len(chosen) else ""
-                    what = f"{cut:,} of {of}{len(sample):,} {side}s cut at {encoder.max_length:,} tokens"
-                    notes.append(f"{collection.name}: {what}. max_length says how many are kept")
+        for collection, side, used in self._used():
+            sample = used[:: max(1, len(used) // _COUNTED)]
+            if cut := encoder.count_cut(take(_side(collection, side)[0]["text"], sample).to_pylist(), side):
+                of = "a sample of " if len(sample) < len(used) else ""
+                what = f"{cut:,} of {of}{len(sample):,} {side}s cut at {encoder.max_length:,} tokens"
+                notes.append(f"{collection.name}: {what}. max_length says how many are kept")
         return notes
 
     def used_texts(self) -> dict[Side, list[str]]:
         """Return the texts of all rows, and the words that code-switching may add."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
-        for collection, rows in zip(self.collections, self.sources, strict=True):
-            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
-            for side, used in used_rows.items():
-                texts[side].extend(take(_side(collection, side)[0]["text"], np.unique(used[used >= 0])).to_pylist())
+        for collection, side, used in self._used():
+            texts[side].extend(take(_side(collection, side)[0]["text"], used).to_pylist())
         if self.switching:
             for found in texts.values():
                 found.extend(reachable(found, self.switching.lexicon))
         return texts
+
+    def _used(self) -> Iterator[tuple[Collection, Side, np.ndarray[Any, Any]]]:
+        """Yield each collection and side with the rows of its texts that some training row has, rising."""
+        for collection, table in zip(self.collections, self.sources, strict=True):
+            sides: dict[Side, Ints | Ints32] = {"question": table.question, "passage": table.passage}
+            for side, rows in sides.items():
+                yield collection, side, np.unique(rows[rows >= 0])
 
 
 def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
@@ -125,7 +131,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
 
         excluded = (*excluded, str(read_suite(settings.suite).file))
     for spec in settings.on:
-        known = not split_language(spec)[0].exists()
+        known = not registry.split_language(spec)[0].exists()
         name, _, candidates = spec.partition("@") if known else (spec, "", "")
         if settings.on_error == "skip" and not known:
             collection, broken = _read_usable(name, settings)
@@ -149,10 +155,22 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
-    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else concatenate(held)
+    dev = concatenate(held) if held else None
+    if settings.dev:
+        dev = registry.read(settings.dev, data_dir=settings.data_dir)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
-    switching = Switching.from_settings(settings, sources) if settings.code_switch != "none" else None
+    switching = _switching(settings, sources) if settings.code_switch != "none" else None
     return TrainingData(tuple(train), sources, dev, switching, tuple(overlaps), unread, tuple(sorted(tests)), rejected)
+
+
+def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
+    """Return the code-switching that a recipe asks for, or refuse training sets without English rows."""
+    if not any(map(has_english_rows, sources)):
+        problem = f"no row of {', '.join(source.name for source in sources)} is English on both sides"
+        hint = "add a set with English questions and passages, or leave code_switch at none"
+        raise PanglotError(problem, field="code_switch", hint=hint)
+    lexicon = lexicons.read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
+    return Switching(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
 
 
 def describe_nearest(overlap: Overlap) -> str:
@@ -165,7 +183,7 @@ def describe_nearest(overlap: Overlap) -> str:
 
 def _read_usable(path: str, settings: Settings) -> tuple[Collection, Sequence[RowError]]:
     """Return the collection of a file without its broken lines, and those lines."""
-    collection, broken = read_usable(path)
+    collection, broken = registry.read_usable(path)
     if collection is None:
         first = broken[0]
         problem = f"every line is broken; the first one: {first.problem}"

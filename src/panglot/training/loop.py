@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
-from panglot.encoders.open_model import open_model
-from panglot.encoders.soundness import stored_dtype
+from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
+from panglot.training.card import save_model
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.memory import MemoryPlan
-from panglot.training.model import TrainableEncoder, save_model
+from panglot.training.model import TrainableEncoder
 from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
 from panglot.training.selection import DevEvaluator, LiveEncoder
 from panglot.training.settings import Settings

@@ -1,26 +1,19 @@
-"""The model in training: texts become unit vectors with gradients; and its folder."""
+"""The model in training: texts become unit vectors with gradients."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._environment import choose_precision
 from panglot._errors import PanglotError
-from panglot._files import explain_write
 from panglot.data.collection import Ints
 from panglot.encoders import packed
-from panglot.encoders.open_model import choose_precision, prompt_of
+from panglot.encoders.open_model import count_longer, long_text, prompt_of, tried
 from panglot.encoders.protocol import Side
-from panglot.encoders.publish import make_portable
-from panglot.encoders.soundness import count_longer, long_text, tried
-from panglot.training.card import model_card
-from panglot.training.data import TrainingData
-from panglot.training.run import Progress
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -238,36 +231,3 @@ class _TrimmedRows:
         place = self._place[inputs[0]]
         found = functional.embedding(place.clamp(min=0), self.weight)
         return torch.where((place >= 0)[..., None], found, output)
-
-
-def save_model(
-    model: SentenceTransformer, base: Path, settings: Settings, data: TrainingData, progress: Progress
-) -> None:
-    """Write the model into the run folder, with ``modules.json``, which makes it a model, last.
-
-    ``base`` is the folder of the model that the run started from. Once the run is finished, its recipe names no folder
-    of this machine.
-    """
-    from safetensors import SafetensorError
-
-    with explain_write(settings.output):
-        part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
-        try:
-            model.eval()
-            try:
-                # The loss compares by cosine, whatever the start declared.
-                model.similarity_fn_name = "cosine"
-                model.save_pretrained(str(part), create_model_card=False)
-            except SafetensorError as error:
-                hint = "free some disk space"
-                raise PanglotError(f"cannot write: {error}", file=settings.output, hint=hint) from error
-            make_portable(part)
-            (part / "README.md").write_text(model_card(base, settings, data, progress), "utf-8")
-            (part / "recipe.toml").write_text(settings.to_toml(share=True), "utf-8")
-            for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
-                target = settings.output / path.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                path.replace(target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from panglot._errors import PanglotError
-from panglot.data.collection import Collection, Text
-from panglot.data.files import RowError, read_json
+from panglot.data import names
+from panglot.data.collection import Collection, Text, cached, source_key
+from panglot.data.files import CUT_SHORT, RowError, opened, plain_name, read_json
+from panglot.data.ingest import LARGE
+from panglot.data.language import canonical_or_none
 from panglot.data.rows import set_aside
 from panglot.data.sentences import sentence_at, spans
 
 _NO_WORDS, _ANSWERED_BY_NONE = "sentences without words", "questions answered by a sentence without words"
 _LEAST_WEIGHT = 4
+# The part of a file from which its language is detected, in bytes.
+_START = 1 << 18
+_CONTEXT = re.compile(r'"context"\s*:\s*("(?:[^"\\]|\\.)*")')
 # From here on, Unicode has the scripts of East Asia, of which two characters may be a word.
 _FIRST_CHARACTER = "\u3000"
 
@@ -229,3 +239,58 @@ def answer_place(paragraph: Paragraph, question: Question) -> int | None:
     before, after = text.rfind(words, 0, max(start, 0) + len(words)), text.find(words, max(start, 0))
     found = [place for place in (before, after) if place >= 0 and words]
     return min(found, key=lambda place: abs(place - start)) if found else None
+
+
+def read(
+    path: Path,
+    candidates: str,
+    *,
+    context: bool = False,
+    language: str | None = None,
+    rejected: list[RowError] | None = None,
+) -> Collection:
+    """Read one file in one language, which its name or its text shows if it is not given. Large files are cached.
+
+    ``candidates`` and ``context`` are as for :func:`collect`. The collection's ``metadata["language"]`` says what was
+    guessed.
+    """
+    choice = _choose_language(path, language or "")
+    facts = {"language": f"{choice.language}: {choice.note}"} if choice.note and not language else {}
+
+    def build() -> Collection:
+        opener = partial(paragraphs, rejected=rejected)
+        files = [(path, choice.language)]
+        return collect(plain_name(path), files, candidates=candidates, context=context, opener=opener, metadata=facts)
+
+    if path.stat().st_size < LARGE or rejected is not None:
+        return build()
+    return cached(source_key([path], language=choice.language, candidates=candidates, context=context), build)
+
+
+def _choose_language(path: Path, given: str) -> names.Choice:
+    """Return the language of a SQuAD file by :func:`panglot.data.names.choose`."""
+    place = Path(path.parent.name, path.name)
+    if not given:
+        # MLQA calls the language of the passages context, and that of the questions question.
+        parts = re.split(r"[-_.]", plain_name(path))
+        codes = {code: None for part in parts if re.fullmatch("[a-z]{2}", part) and (code := canonical_or_none(part))}
+        if len(codes) > 1 and names.is_code(parts[-1]):
+            problem = f"the file's name has several languages ({', '.join(codes)})"
+            hint = "if questions and passages are in one language, name it, such as `--language de` or `--languages de`"
+            hint += "; else read MLQA by its name, `mlqa`, with `--data-dir`"
+            raise PanglotError(problem, file=path, field="language", hint=hint)
+    start = ""
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        start = stream.read(_START).decode(errors="ignore")
+    try:
+        return names.choose(place, " ".join(_contexts(start)), given=given)
+    except PanglotError as error:
+        hint = "name one language, such as `--language de`, or `--languages de`"
+        raise PanglotError(error.problem, file=path, field=error.field, hint=hint) from error
+
+
+def _contexts(text: str) -> Iterator[str]:
+    """Yield the texts of the beginning of a SQuAD file, without parsing all of it."""
+    for found in _CONTEXT.findall(text):
+        with contextlib.suppress(json.JSONDecodeError):
+            yield str(json.loads(found))

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from panglot._environment import may_have_gpu
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
 from panglot.data.document_rows import TABLES, document_rows
 from panglot.data.files import ending_of
-from panglot.data.formats.detect import is_trec, row_files
+from panglot.data.ingest import row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
 from panglot.datasets import registry
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased, Languages
 from panglot.encoders.cache import cached
-from panglot.encoders.open_model import may_have_gpu
 from panglot.encoders.protocol import CutTexts
 from panglot.search.ingest.documents import DocumentFile, Documents, LongDocuments, read_documents
 from panglot.search.ingest.encode import encode_documents
@@ -52,7 +52,7 @@ from panglot.search.storage.columns import SCHEMA, as_batch
 from panglot.search.storage.store import as_document, documents_of
 
 if TYPE_CHECKING:
-    from panglot.encoders.open_model import Precision
+    from panglot._environment import Precision
     from panglot.encoders.protocol import Encoder
     from panglot.search.document import Document
 
@@ -147,7 +147,7 @@ def _document_file(path: Path) -> Path | None:
 def _is_data_set(path: Path) -> bool:
     """Return whether a folder is a data set, although it may have a page, such as README.md, that describes it."""
     rows = any(not _has_documents(each) for each in row_files(path))
-    return rows or is_trec(path) or (path / "collection.json").is_file()
+    return rows or registry.is_trec(path) or (path / "collection.json").is_file()
 
 
 def _has_documents(path: Path) -> bool:

@@ -12,8 +12,8 @@ from panglot._errors import PanglotError
 from panglot.batching import table
 from panglot.cli.data import data
 from panglot.data import collection
+from panglot.data import ingest as ingest_module
 from panglot.data.collection import Collection
-from panglot.data.formats import detect
 from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
 
@@ -32,7 +32,7 @@ ROWS = [
 def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two files of rows in a folder that count as large."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(detect, "LARGE", 1)
+    monkeypatch.setattr(ingest_module, "LARGE", 1)
     monkeypatch.setattr(collection, "MANY", 1)
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -53,7 +53,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     assert german.folder is not None
     assert german.digest == whole.select(["de"]).digest
     with monkeypatch.context() as patch:
-        patch.setattr(detect, "ingest", None)
+        patch.setattr(ingest_module, "ingest", None)
         assert read(big).digest == whole.digest
     monkeypatch.setattr(collection, "_writable", lambda _: False)
     paths[0].touch()
@@ -61,7 +61,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
 
 
 def test_small_files_of_a_folder(big: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(detect, "LARGE", 10**6)
+    monkeypatch.setattr(ingest_module, "LARGE", 10**6)
     assert read(big).digest == ingest(sorted(big.iterdir())).collection.digest
     assert not (tmp_path / "cache").exists()
 
