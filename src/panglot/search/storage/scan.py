@@ -15,7 +15,7 @@ import numpy.typing as npt
 from panglot.search.storage.store import ROUNDING, Bools, Halves, Ints, halves, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
@@ -152,7 +152,10 @@ def _rows(selection: Selection, size: int) -> list[slice | Ints]:
 
 
 def _possible(
-    compare: Callable[[slice | Ints], tuple[Floats, Floats]], rows: list[slice | Ints], excluded: Bools | None, k: int
+    compare: Callable[[slice | Ints], tuple[Floats, Floats]],
+    rows: Sequence[slice | Ints],
+    excluded: Bools | None,
+    k: int,
 ) -> Iterator[Ints]:
     """Yield for each query the rows that may be among the ``k`` best, by scores and the most that each is off."""
     lowest: list[Floats] = []
