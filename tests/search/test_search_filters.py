@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from search_made import Biased, documents
 from search_store_model import holds, unit
 
 from panglot._errors import PanglotError
-from panglot.search.document import MIXED, OWN_FIELDS, Condition, Document, Filter, Group, kinds_of
+from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Document, Filter, Group, kinds_of
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.index import Index
 from panglot.search.ranking.modes import MODES
@@ -155,6 +156,11 @@ VALUES = st.one_of(
 )
 
 
+def as_floats(metadata: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    found = {name: value for name, value in metadata.items() if name in names and value is not None}
+    return {name: [*map(float, value)] if isinstance(value, list) else float(value) for name, value in found.items()}
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -174,7 +180,7 @@ def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactor
 
     def condition(name: str) -> Any:
         single = {**kinds, **OWN_FIELDS}[name].removeprefix("list of ")
-        value = values.get(single, numbers)
+        value = values.get(single, numbers.map(float) if single == "float" else numbers)
         operators = (
             ["="] if single in ("bool", "") or single != {**kinds, **OWN_FIELDS}[name] else ["=", "<", "<=", ">", ">="]
         )
@@ -185,11 +191,24 @@ def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactor
         )  # fmt: skip
 
     where: Filter = data.draw(st.recursive(st.sampled_from(names).flatmap(condition), grouped, max_leaves=5))
-    assert store.matching([each.id for each in made], where) == {each.id for each in made if holds(where, each)}
+    # Where some documents have fractions, all numbers of the field are compared as floats.
+    floats = [name for name, kind in kinds.items() if kind.removeprefix(LIST) == "float"]
+    compared = [replace(each, metadata={**each.metadata, **as_floats(each.metadata, floats)}) for each in made]
+    assert store.matching([each.id for each in made], where) == {each.id for each in compared if holds(where, each)}
     for name, kind in kinds.items():
         if kind == MIXED:
             with pytest.raises(PanglotError, match="values of several kinds"):
                 store.matching(["0"], Condition(name, "=", 1))
+    store.close()
+
+
+def test_where_some_documents_have_fractions_all_numbers_are_compared_as_floats(tmp_path: Path) -> None:
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=2)
+    for number, value in enumerate([2**62 + 1, 0.5]):
+        store.upsert([Document(f"{number}", "x", metadata={"c": value})], {"plain": np.array([[1, 0]], np.float32)})
+    assert len(store._current().segments) == 2
+    assert store.matching(["0", "1"], Condition("c", "=", 2**62)) == {"0"}
+    assert store.matching(["0", "1"], Condition("c", ">", 2**62)) == set()
     store.close()
 
 
