@@ -38,8 +38,8 @@ from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
 
-WARM = 5.0
-"""Seconds of load before the measurement."""
+WARM = 20.0
+"""Seconds of load before the measurement, in which torch is opened."""
 PAUSE = 10.0
 """Seconds between two measurements of memory."""
 

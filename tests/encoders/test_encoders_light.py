@@ -208,6 +208,15 @@ def test_in_bfloat16_a_few_tokens_stay_with_numpy(tmp_path: Path, monkeypatch: p
     assert found._torch is not None
 
 
+def test_a_service_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    found = known(make_model(tmp_path))
+    found.encode(LETTERS * 3, "question")
+    assert found._torch is None
+    found.limit = 10
+    found.encode(LETTERS * 40, "question")
+    assert found._torch is not None
+
+
 def test_products_in_bfloat16_are_those_of_torch(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
     whole, found = load(folder, precision="fp32").encode(LETTERS, "question"), known(folder)

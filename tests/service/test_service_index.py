@@ -315,6 +315,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import httpx
 from service_made import serving
+from panglot.encoders import light
 from panglot.search.index import Index
 
 index = Index.open(sys.argv[1])
@@ -325,6 +326,7 @@ with serving(index) as address:
     assert httpx.get(f"{address}/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
 heavy = {"torch", "transformers", "sentence_transformers"} & set(sys.modules)
 assert not heavy, heavy
+assert index.encoder.limit < light.LIMIT
 """
     command = [sys.executable, "-c", script, str(tmp_path / "index"), str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -124,6 +124,8 @@ class LightEncoder:
         self._pieces, self._calls = Pieces.open(self._pieces_place), 0
         #: As in the encoder with torch.
         self.told: set[Side] = set()
+        #: Tokens after which torch takes over, :data:`LIMIT` if None. A service goes on, so it has fewer.
+        self.limit: int | None = None
         self._changing = threading.Lock()
         self._encoded = 0
         self._torch: Future[SentenceTransformerEncoder | None] | None = None
@@ -210,7 +212,7 @@ class LightEncoder:
             return None
         with self._changing:
             self._encoded += tokens
-            if self._encoded > LIMIT and self._torch is None:
+            if self._encoded > (LIMIT if self.limit is None else self.limit) and self._torch is None:
                 pool = ThreadPoolExecutor(1, "panglot-torch")
                 self._torch = pool.submit(self._open_torch)
                 pool.shutdown(wait=False)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from panglot._environment import cores
 from panglot._errors import PanglotError
+from panglot.encoders.light import LightEncoder
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
 from panglot.search.query_language import query_language
@@ -41,6 +42,10 @@ _DOCUMENT_FIELDS = frozenset(field.name for field in fields(Document))
 _MANY_HITS = 100  # More become JSON on a thread that ranks.
 _PAIRS = 32  # Pairs of query and text that the cross-encoder scores at a time.
 
+#: Tokens that are encoded without torch. In bfloat16, only batches of several queries count. Whoever had so many will
+#: have more, and torch is faster for them.
+_WITHOUT_TORCH = 1 << 11
+
 _Result = TypeVar("_Result")
 
 
@@ -54,6 +59,8 @@ class Engine:
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics, others: Sequence[Engine] = ()) -> None:
         self.index, self.limits = index, limits
+        if isinstance(index.encoder, LightEncoder):
+            index.encoder.limit = _WITHOUT_TORCH
         # Indexes with one model share the thread that encodes, and all share the limits of the process.
         same = [each._batcher for each in others if each.index.encoder is index.encoder]
         self._batcher = same[0] if same else Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
