@@ -239,7 +239,7 @@ class _Lookup:
 
 
 def hash_texts(test: Collection) -> tuple[str, Texts]:
-    """Return the name of a test set and its texts, hashed, as :func:`panglot.datasets.decontaminate.exclude` takes them."""
+    """Return the name of a test set and its texts, hashed, as decontaminating training sets takes them."""
     texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
     return test.name, Texts(dict.fromkeys(texts))
 
