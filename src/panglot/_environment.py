@@ -141,7 +141,7 @@ def choose_device(device: str | None = None) -> torch.device:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # Each backend of torch has its own.
-        problem = f"there is no device {device!r}: {first_line(error)}"
+        problem = f"the device {device!r} cannot be used: {first_line(error)}"
         raise PanglotError(problem, field="device", hint="use cpu") from error
     return chosen
 

@@ -185,7 +185,7 @@ def test_what_a_conversion_would_ignore_or_destroy_is_refused(tmp_path: Path) ->
         (["--to", "beir", "--untie"], "--untie does nothing"),
         (["--to", "beir", "--seed", "1"], "--seed does nothing"),
         (["--to", "beir", "--rejected", "r.jsonl"], "--rejected does nothing"),
-        (["--to", "beir", "--languages", "en,sw"], "there is no text in sw"),
+        (["--to", "beir", "--languages", "en,sw"], "no data set has text in sw"),
     ):
         done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "jsonl"), *options])
         assert problem in str(done.exception), options

@@ -191,5 +191,5 @@ def test_what_a_user_can_get_wrong() -> None:
         evaluate(encoder, collection, measures=["F1"])
     with pytest.raises(PanglotError, match="no questions"):
         evaluate(encoder, collection, languages=["sw"])
-    with pytest.raises(PanglotError, match="there is no text in fr, sw"):
+    with pytest.raises(PanglotError, match="no data set has text in fr, sw"):
         evaluate(encoder, collection, languages=["en", "deu", "fr", "sw"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import OWN_FIELDS, Condition, Document, Filter, Group, ScoredDocument
@@ -84,6 +85,12 @@ def holds(where: Filter, document: Document) -> bool:
         "in": lambda one, many: one in many,
     }
     return any(compared[where.operator](each, where.value) for each in (value if isinstance(value, list) else [value]))
+
+
+def grouped(parts: Any) -> Any:
+    """Return a strategy of filters that join others."""
+    several = st.builds(Group, st.sampled_from(["and", "or"]), st.lists(parts, min_size=2, max_size=3).map(tuple))
+    return several | st.builds(Group, st.just("not"), st.tuples(parts))
 
 
 def unit(vectors: np.ndarray) -> Vectors:

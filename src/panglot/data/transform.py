@@ -29,7 +29,7 @@ def check_languages(collections: Iterable[Collection], languages: Iterable[str])
     wanted = {canonical(code) for code in languages}
     present = {code for each in collections for code in each.languages} if wanted else wanted
     if missing := sorted(wanted - present):
-        problem, hint = f"there is no text in {', '.join(missing)}", "leave it out, or give a data set that has it"
+        problem, hint = f"no data set has text in {', '.join(missing)}", "leave it out, or add a data set that has it"
         raise PanglotError(problem, field="languages", hint=hint)
 
 

@@ -128,7 +128,7 @@ def scan(vectors: Halves, small: EightBit | None, queries: Vectors, k: int, sele
     """
     rows, excluded = _rows(selection, _PIECE if len(queries) >= _MANY else _ROWS), selection.excluded
     k = min(k, selection.live)
-    if not small or len(queries) >= _MANY or selection.live < FEW:
+    if small is None or len(queries) >= _MANY or selection.live < FEW:
         yield from _possible(partial(_products, vectors, queries), rows, excluded, k)
         return
     for query in queries:
