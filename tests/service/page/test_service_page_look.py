@@ -43,6 +43,34 @@ def test_cards_run_in_the_direction_of_their_language(visit: Visit) -> None:
         assert hit.locator(".score").evaluate("e => getComputedStyle(e).direction") == "ltr"
 
 
+def test_what_points_sideways_is_mirrored_in_arabic(visit: Visit) -> None:
+    page = visit("?q=rights&ui=ar")
+    shown = page.locator(".chip .hits:visible", has_text="%").all_inner_texts()
+    assert any("←" in text for text in shown)
+    assert not any("→" in text for text in shown)
+    left, right = (page.locator(f".foot kbd:text-is('{arrow}')").bounding_box()["x"] for arrow in "←→")
+    assert left < right
+
+
+def test_the_share_of_the_index_does_not_cover_the_name(visit: Visit) -> None:
+    page = visit("?q=rights")
+    covers = """all => all.filter(e => e.querySelector('.tick').getBoundingClientRect().top
+      < e.querySelector('.name').getBoundingClientRect().bottom).length"""
+    for width in (360, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.locator(".chip:has(.tick:not([hidden])):visible").evaluate_all(covers) == 0
+    page.close()
+    page = visit(width=768)
+    assert page.locator(".chip:visible").evaluate_all(covers) == 0
+
+
+def test_a_document_by_itself_has_all_of_the_width(visit: Visit) -> None:
+    page = visit("?document=26-en")
+    page.locator(".hit").wait_for()
+    box = page.locator(".hit").bounding_box()
+    assert box["width"] > 800
+
+
 def test_no_text_of_a_document_runs_or_becomes_an_element(visit: Visit) -> None:
     from page_documents import HARM, IMAGE, SCRIPT
 
@@ -101,6 +129,16 @@ def test_the_first_visit_offers_questions_that_are_links(visit: Visit, service: 
     assert not page.locator("#examples").is_visible()
     page.go_back()
     page.locator("#examples").wait_for()
+
+
+def test_the_name_of_a_language_is_where_its_question_begins(visit: Visit, service: Search) -> None:
+    service.documents = [each for each in service.documents if each["language"] in ("ar", "de")]
+    page = visit()
+    for code, side in (("de", "left"), ("ar", "right")):
+        parts = page.locator(f"#examples li:has([lang={code}])").locator("a, span")
+        assert parts.count() == 2
+        first, second = parts.evaluate_all(f"all => all.map(e => e.getBoundingClientRect().{side})")
+        assert first == pytest.approx(second, abs=1)
 
 
 @pytest.mark.parametrize(

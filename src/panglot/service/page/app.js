@@ -2,7 +2,7 @@
 
 import { about as askAbout, Failure, fetchDocument, search, setKey } from "./api.js";
 import { Column, modeName, Tabs } from "./column.js";
-import { element } from "./dom.js";
+import { element, own } from "./dom.js";
 import { moves } from "./hit.js";
 import { listen } from "./keys.js";
 import { interfaceOf, isPreferred, ofBrowser, read, usual, write } from "./options.js";
@@ -174,12 +174,14 @@ function render() {
   $("collapse").checked = options.collapse;
   take($("language"), options.language);
   take($("k"), String(options.k));
-  $("columns").classList.toggle("two", Boolean(options.beside));
+  // A document by itself has all of the width.
+  const two = Boolean(options.beside && options.question);
+  $("columns").classList.toggle("two", two);
   $("columns").hidden = !options.question && !options.document;
-  $("tabs").hidden = !options.beside || !options.question;
+  $("tabs").hidden = !two;
   columns[0].choose(options.mode);
   columns[1].choose(options.beside || options.mode);
-  columns[1].shown.hidden = !options.beside || !options.question;
+  columns[1].shown.hidden = !two;
   tabs.name();
   renderExamples();
   $("preferred").hidden = !isPreferred(options);
@@ -271,13 +273,13 @@ function renderExamples() {
   $("examples").hidden = Boolean(options.question || options.document || !examples.length);
   $("examples").querySelector("ul").replaceChildren(...examples.map(({ query, language: code }) => {
     const { name, direction } = language(code);
-    const link = element("a", { href: `?${write({ ...options, question: query }, about)}`, lang: code, dir: direction,
+    const link = element("a", { href: `?${write({ ...options, question: query }, about)}`, lang: code,
       click: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
         change({ question: query });
       } }, query);
-    return element("li", {}, link, " ", element("span", { class: "quiet" }, name));
+    return element("li", { dir: direction }, link, " ", own("span", { class: "quiet" }, name));
   }));
 }
 

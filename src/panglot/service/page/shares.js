@@ -75,7 +75,9 @@ export function fillChip(item, { hits, pool, pressed, colour }) {
   const shown = item.firstChild;
   const [fill, other, tick] = shown.querySelector(".meter").children;
   const none = !hits.some((share) => share > 0);
-  const change = (none ? hits.slice(0, 1) : hits).map(percent).join(" → ");
+  // Isolated, so that the figures stay in the order of the columns whatever marks of direction they hold.
+  const arrow = document.documentElement.dir === "rtl" ? " ← " : " → ";
+  const change = (none ? hits.slice(0, 1) : hits).map((share) => `\u2068${percent(share)}\u2069`).join(arrow);
   shown.setAttribute("aria-pressed", pressed);
   shown.querySelector(".swatch").dataset.colour = colour;
   for (const [which, text] of [["hits", change], ["pool", pool === null ? "" : percent(pool)]]) {
