@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -152,11 +151,9 @@ def own_share(dataset: Dataset, key: str) -> Table:
     """Return each language's share of the first results for its own questions, beside its share of the pool."""
     k = key.rpartition("@")[2]
     found = _values(dataset, lambda m, code: dataset.value(m, "multilingual", key, code, code))
-    most = max([value for row in found.values() for value in row.values()] or [1.0])
-    scale = Scale(0, min(1.0, math.ceil(most * 10) / 10))
     pool = {code: number(dataset.any, "multilingual", "pool_share", code) for code in dataset.languages}
     title = f"Share of the question's own language in the first {k}"
-    return _tracks(dataset, title, found, scale, "percent", digits=2, fair=pool, name=f"first {k}")
+    return _tracks(dataset, title, found, Scale(0, 1), "percent", digits=2, fair=pool, name=f"first {k}")
 
 
 def _values(dataset: Dataset, value: Value) -> Matrix:
