@@ -267,5 +267,9 @@ def diagnosis() -> dict[str, Any]:
         "pool": pool, "queries": 250, "groups": 50, "with_translations": 50, "languages": sorted(pool), "given": False,
         "untranslated": [],
         "not_measured_within": 0, "trials": trials, "not_tried": [], "best": "balanced", "worst": "zh", "fair": True,
-        "examples": [typical, {**typical, "kind": "worse"}],
+        "examples": [
+            typical,
+            {**typical, "query": QUESTIONS["ar"], "language": "ar"},
+            {**typical, "kind": "worse"},
+        ],
     }  # fmt: skip

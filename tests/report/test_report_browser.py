@@ -44,6 +44,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     logs = {model: sample_figures.log_lines(model) for model in comparison["models"]}
     bad = sample_figures.renamed(sample_figures.renamed(comparison, "runs/mono", BAD), "xquad-r", BAD)
     write_html(folder / "one.html", sample_figures.figures(), logs["runs/hybrid"])
+    write_html(folder / "names.html", sample_figures.renamed(sample_figures.figures(), "vi", "id"))
     write_html(folder / "many.html", comparison, logs)
     write_html(folder / "not-parallel.html", sample_figures.not_parallel())
     code = snippets("lsar", Path("index"), Path("docs-diagnosis"), model="m", strength=1.0, output=Path("corrected"))
@@ -87,6 +88,11 @@ def test_arabic_runs_from_right_to_left(browser: Any, pages: dict[str, Path]) ->
     direction = "e => getComputedStyle(e).direction"
     assert page.locator("bdi[lang=ar]").first.evaluate(direction) == "rtl"
     assert page.locator("bdi[lang=de]").first.evaluate(direction) == "ltr"
+    page.set_viewport_size({"width": 360, "height": 800})
+    result = page.locator(".ranking bdi", has_text="توماس").first
+    ends = "e => { const r = new Range(); r.selectNodeContents(e); return r.getBoundingClientRect().right; }"
+    row = page.locator(".ranking li").first.bounding_box()
+    assert result.evaluate(ends) == pytest.approx(row["x"] + row["width"], abs=1)
     page.close()
 
 
@@ -98,6 +104,31 @@ def test_print_opens_what_is_folded_on_white(browser: Any, pages: dict[str, Path
     page.emulate_media(media="print")
     assert table.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["names", "many", "diagnosis"])
+def test_nothing_is_cut_on_paper(browser: Any, pages: dict[str, Path], name: str) -> None:
+    # A4 between the browser's margins.
+    page = browser.new_page(viewport={"width": 718, "height": 1000})
+    page.goto(pages[name].as_uri())
+    page.emulate_media(media="print")
+    wide = "all => all.filter(e => e.getBoundingClientRect().right > 719).map(e => e.className)"
+    assert page.locator("table, pre, figure").evaluate_all(wide) == []
+    page.close()
+
+
+def test_further_rankings_are_folded_but_not_the_one_that_loses_most(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(pages["diagnosis"].as_uri())
+    examples = page.locator(".example")
+    shown = [each.locator("li").first.is_visible() for each in examples.all()]
+    assert shown == [True, False, True]
+    assert examples.nth(1).locator("summary").inner_text() == f"A query in Arabic: {sample_figures.QUESTIONS['ar']}"
+    assert examples.nth(2).locator("h3").inner_text() == "Where it costs most"
+    page.emulate_media(media="print")
+    assert examples.nth(1).locator("li").first.is_visible()
+    assert examples.nth(1).locator("summary").is_visible()
     page.close()
 
 
@@ -116,7 +147,7 @@ def test_the_report_keeps_to_wcag_aa(
     context.close()
 
 
-@pytest.mark.parametrize("name", ["one", "diagnosis"])
+@pytest.mark.parametrize("name", ["one", "names", "diagnosis"])
 def test_nothing_is_cut_on_a_phone(browser: Any, pages: dict[str, Path], name: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 800})
     page.goto(pages[name].as_uri())

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import heatmap, to_html, write_html
+from panglot.report.by_language import own_share
+from panglot.report.evaluations import read_results
 from panglot.report.markup import example
 
 if TYPE_CHECKING:
@@ -249,8 +251,24 @@ def test_results_that_share_a_title_show_their_text() -> None:
         for title, text in (("Drucken", "Der Anfang."), ("Drucken", "Das Ende."), ("Sichern", "Alles."), ("", "Ohne."))
     ]
     page = str(example("A query", "drucken", "de", {"plain": hits}, "right"))
-    shown = re.findall(r"<bdi[^>]*>([^<]*)</bdi></li>", page)
+    shown = re.findall(r"<bdi[^>]*>([^<]*)</bdi></div></li>", page)
     assert shown == ["Drucken: Der Anfang.", "Drucken: Das Ende.", "Sichern", "Ohne."]
+
+
+def test_a_long_result_ends_between_words_and_says_that_more_follows() -> None:
+    texts = ["word " * 40, "字" * 200, "Short. " * 10]
+    hits = [{"language": "de", "text": text} for text in texts]
+    page = str(example("A query", "drucken", "de", {"plain": hits}, "right"))
+    shown = re.findall(r"<bdi[^>]*>([^<]*)</bdi></div></li>", page)
+    assert shown == ["word " * 23 + "word…", "字" * 120 + "…", "Short. " * 10]
+
+
+def test_shares_of_the_first_results_go_to_100_percent() -> None:
+    for figures in (sample_figures.figures(), sample_figures.comparison()):
+        (dataset,) = read_results(figures).datasets
+        axis = own_share(dataset, "language_share@10").axis
+        assert axis is not None
+        assert axis[0].ends == (0, 1)
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ def _limits(found: _Figures) -> list[str]:
         )
     if found["not_measured_within"] and not found["given"]:
         number = found["not_measured_within"]
-        lines.append(f"{number:,} documents have no text besides the query, so they are not in the cost.")
+        have, they = ("document has", "it is") if number == 1 else ("documents have", "they are")
+        lines.append(f"{number:,} {have} no text besides the query, so {they} not in the cost.")
     lines += [f"Not tried: {each['what']}, because {each['why']}." for each in found["not_tried"]]
     return lines
 
@@ -169,7 +170,8 @@ def trials_table(found: _Figures, *, intervals: bool = True) -> Table:
 def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -> str:
     """Return the page: the sentence that matters, a real ranking, all figures, and code to paste."""
     said = findings(found)
-    first, *others = [_example(each, found) for each in found["examples"]] or [None]
+    examples = [_example(each, found, folded=place > 0) for place, each in enumerate(found["examples"])]
+    first, *others = examples or [None]
     parts: list[Child] = [
         tag("article", tag("p", _about(found), class_="quiet"), first,
             [_list(key, said[key]) for key in HEADINGS if said[key]]),
@@ -224,13 +226,16 @@ def _with_code(line: str) -> list[Child]:
     return [tag("code", part) if place % 2 else part for place, part in enumerate(line.split("`"))]
 
 
-def _example(shown: _Figures, found: _Figures) -> Markup:
+def _example(shown: _Figures, found: _Figures, *, folded: bool) -> Markup:
+    """Return a query before and after. One that is only typical may be folded, not what speaks against the mode."""
     code = shown["language"]
     heading = "Where it costs most" if shown["kind"] == "worse" else f"A query in {language_name(code).english}"
     rankings = {"plain": shown["before"]}
     if shown["after"] is not None:
         rankings[found["best"]] = shown["after"]
-    return example(heading, shown["query"], code, rankings, "the document of the query, or its translation")
+    folded = folded and shown["kind"] != "worse"
+    marked = "the document of the query, or its translation"
+    return example(heading, shown["query"], code, rankings, marked, folded=folded)
 
 
 def _flows(found: _Figures) -> Markup:

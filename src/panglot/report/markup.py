@@ -89,6 +89,7 @@ _SHAPES = (
 )
 COLOURS = 8
 
+_SHOWN, _LONG_WORD = 120, 20  # Characters of a result, and of a word that is not cut.
 _FEW, _MANY = 2, 8  # Columns that fit on a phone, and columns of a table that becomes blocks there.
 
 
@@ -190,7 +191,7 @@ def _head(table: Table, *, drawn: bool, legended: bool) -> Child:
 
 
 def _heading(column: Column, legended: bool, *, first: bool = False) -> Markup:
-    name: Child = column.heading
+    name: Child = _with_arrow(column.heading)
     if column.series is not None:
         shown = tag("span", column.heading, class_="unseen") if legended else tag("bdi", column.heading)
         name = [swatch(column.series), shown]
@@ -198,8 +199,13 @@ def _heading(column: Column, legended: bool, *, first: bool = False) -> Markup:
     return tag("th", name, scope="col", class_=looks or None)
 
 
+def _with_arrow(heading: str) -> str:
+    """Return a heading whose arrow stays beside its last word."""
+    return heading.replace(" ↓", "\N{NO-BREAK SPACE}↓")
+
+
 def _row(row: Row, columns: Sequence[Column], *, drawn: bool) -> Markup:
-    name: Child = language_heading(row.name) if row.language else tag("bdi", row.name)
+    name: Child = language_heading(row.name) if row.language else tag("bdi", _with_arrow(row.name))
     if row.series is not None:
         name = [swatch(row.series), name]
     note = tag("span", row.note, class_="meaning") if row.note else None
@@ -228,8 +234,9 @@ def _foot(table: Table) -> Child:
 
 
 def example(
-    heading: str, query: str, language: str, rankings: Mapping[str, Sequence[Mapping[str, Any]]], marked: str
-) -> Markup:
+    heading: str, query: str, language: str, rankings: Mapping[str, Sequence[Mapping[str, Any]]], marked: str,
+    *, folded: bool = False,
+) -> Markup:  # fmt: skip
     """Return a query with its first results, side by side for each way of ranking.
 
     Args:
@@ -239,12 +246,15 @@ def example(
         rankings: Name of the way of ranking → results with ``language``, ``text`` and perhaps ``title``. What is
             ``relevant`` or a ``version`` of the query's document gets a mark.
         marked: What the mark means.
+        folded: Whether only the heading and the query are seen until clicked.
     """
-    shown = tag("p", tag("bdi", query, lang=language_name(language).tag, dir="auto"), class_="lead")
+    shown = tag("bdi", query, lang=language_name(language).tag, dir="auto")
     lists = [_ranking(name, hits, language) for name, hits in rankings.items()]
     good = any(_is_good(hit) for hits in rankings.values() for hit in hits)
     legend = tag("p", f"✓ {marked}", class_="quiet") if good else None
-    return tag("div", tag("h3", heading), shown, beside(*lists), legend, class_="example")
+    if folded:
+        return tag("details", tag("summary", heading, ": ", shown), beside(*lists), legend, class_="example")
+    return tag("div", tag("h3", heading), tag("p", shown, class_="lead"), beside(*lists), legend, class_="example")
 
 
 def _is_good(hit: Mapping[str, Any]) -> bool:
@@ -265,5 +275,13 @@ def _hit(hit: Mapping[str, Any], asked: str, *, whole: bool) -> Markup:
     badge = tag("span", named.code, class_="badge own" if hit["language"] == asked else "badge", title=named.english)
     title, start = hit.get("title") or "", hit["text"]
     text = f"{title[:60]}: {start}" if title and whole else title or start
-    mark = tag("span", "✓ ") if _is_good(hit) else None
-    return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))
+    mark = tag("span", "✓") if _is_good(hit) else None
+    return tag("li", tag("div", badge, mark, tag("bdi", _shortened(text), lang=named.tag, dir="auto")))
+
+
+def _shortened(text: str) -> str:
+    """Return the beginning of a text, up to the end of a word if there are blanks, and an ellipsis if more follows."""
+    if len(text) <= _SHOWN:
+        return text
+    whole = text[:_SHOWN].rpartition(" ")[0].rstrip()
+    return f"{whole if len(whole) > _SHOWN - _LONG_WORD else text[:_SHOWN]}…"
