@@ -239,6 +239,19 @@ def test_a_model_that_changed_meanwhile_does_not_take_over(tmp_path: Path, monke
     np.testing.assert_array_equal(vectors, expected)
 
 
+def test_a_process_that_ends_does_not_warn_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **_options: object) -> None:
+        raise RuntimeError("can't register atexit after shutdown")
+
+    found = known(make_model(tmp_path))
+    monkeypatch.setattr(light, "LIMIT", 10)
+    monkeypatch.setattr(light, "SentenceTransformerEncoder", stopped)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        assert found.encode(LETTERS, "passage").shape[0] == len(LETTERS)
+    assert not [each for each in noted if "torch" in str(each.message)]
+
+
 def test_other_processes_open_it_with_torch(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
     found = known(folder)

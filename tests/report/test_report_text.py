@@ -36,7 +36,15 @@ def test_no_heading_is_broken_inside_of_a_word() -> None:
     print_table(trials_table(sample_figures.diagnosis(), intervals=False), Console(file=out, width=80))
     lines = out.getvalue().splitlines()
     assert max(map(cell_len, lines)) <= 80
-    assert {"translations", "ranking", "language", "change"} <= set(" ".join(lines[:5]).split())
+    assert {"translations", "ranking", "language", "change"} <= set(" ".join(lines[:6]).split())
+
+
+@pytest.mark.parametrize("width", [74, 80, 88, 96, 104])
+def test_a_narrow_terminal_breaks_headings_and_cuts_no_column_off(width: int) -> None:
+    table, out = trials_table(sample_figures.diagnosis(), intervals=False), io.StringIO()
+    print_table(table, Console(file=out, width=width))
+    shown = out.getvalue().split()
+    assert [cell.text for row in table.rows for cell in row.cells if cell.text not in shown] == []
 
 
 def test_the_headline_stands_with_its_intervals() -> None:

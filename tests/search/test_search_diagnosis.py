@@ -208,13 +208,42 @@ def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:
     single = diagnosed(built(tmp_path, name="one", documents=documents(["de"]))).figures
     assert single["best"] is None
     assert [each["what"] for each in single["not_tried"]] == ["corrections"]
+    assert headline(single) == "All documents are in German, so no language can be preferred"
+    assert "translations" not in " ".join(findings(single)["limits"])
+    pair = [each for each in documents(["de", "sw"]) if each.group == TOPICS[0]]
+    few = diagnosed(built(tmp_path, name="few", documents=pair)).figures
+    assert findings(few)["wrong"][0].startswith("There are too few documents")
     given = [AuditQuery("1", "de", "<de> topic3", {}), AuditQuery("1", "sw", "<sw> topic3", {})]
     asked = diagnosed(Index.open(tmp_path / "index", model=Biased()), given).figures
     assert "not measured" in findings(asked)["costs"][0]
     assert "Give their queries" not in " ".join(findings(asked)["limits"])
     unknown = diagnosed(Index.open(tmp_path / "index", model=Biased()), [AuditQuery("1", "fi", "topic3", {})]).figures
     assert unknown["best"] is None
-    assert "preference cannot be measured" in findings(unknown)["wrong"][0]
+    assert findings(unknown)["wrong"][0].startswith("No query is in a language of the documents")
+
+
+def test_a_loss_is_not_shown_as_a_gain() -> None:
+    found = sample(plain=0.9, balanced=0.8)
+    assert "But only 80% of the translations are among the first 10, instead of 90%." in findings(found)["helps"]
+    assert "95% of the translations" in " ".join(findings(sample(plain=0.9, balanced=0.95))["helps"])
+    assert "But only" not in " ".join(findings(sample(plain=0.9, balanced=0.95))["helps"])
+
+
+def sample(**shares: float) -> dict[str, Any]:
+    """Return a diagnosis that recommends `balanced`, with these shares of translations found."""
+    trials = {
+        name: {
+            "self_preference@10": own, "language_share@10": {"de": {"de": own / 4}},
+            "translation_found@10": shares[name], "corrected": False, "pool_share": {"de": 0.25}, "own_found@10": 0.9,
+            "within_language": {"R@1": 0.7, "difference": {"MRR": 0.0, "interval": [-0.1, 0.1]}},
+        }
+        for name, own in (("plain", 3.0), ("balanced", 1.0))
+    }  # fmt: skip
+    return {
+        "pool": {"de": 10, "en": 30}, "languages": ["de"], "given": False, "with_translations": 9, "untranslated": [],
+        "groups": 40, "not_measured_within": 0, "not_tried": [], "trials": trials, "best": "balanced", "worst": "de",
+        "fair": True,
+    }  # fmt: skip
 
 
 def pieces(index: Index, tmp_path: Path, best: str) -> dict[str, Snippet]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from search_made import Biased, use_memory
 
 from panglot._errors import PanglotError
-from panglot.cli.index import index_command
+from panglot.cli.index import index_command, search_command
 from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
@@ -240,6 +242,73 @@ def test_a_folder_without_a_page_that_can_be_read_says_why(tmp_path: Path) -> No
         Index.build(tmp_path, tmp_path / "index", model=Biased())
     with pytest.raises(PanglotError, match=r"a\.md: .*the file is empty"):
         found(tmp_path / "a.md")
+
+
+def test_a_name_that_is_not_utf8_stops_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n\nThe text of a page.")
+    odd = tmp_path / os.fsdecode(b"b\xff.md")
+    try:
+        odd.write_text("# B\n\nThe text of another page.")
+    except OSError:
+        pytest.skip("this file system has names in Unicode alone")
+    said: list[str] = []
+    assert [each.id for each in found(tmp_path, progress=said.append)] == ["a.md#1"]
+    assert "left out, files whose names are not UTF-8: 1" in said
+    with pytest.raises(PanglotError, match="the name of the file is not UTF-8"):
+        found(odd)
+
+
+def test_what_has_no_documents_is_told_what_documents_are(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PanglotError, match=r"the folder has no documents\. Fix: give \.html, \.md"):
+        found(tmp_path / "folder")
+    (tmp_path / "folder" / "a.docx").write_text("x")
+    with pytest.raises(PanglotError, match=r"no documents, 1 files of other kinds \(\.docx 1\)"):
+        found(tmp_path / "folder")
+    with pytest.raises(PanglotError, match=r"unknown kind of document\. Fix: give \.html, \.md"):
+        found(tmp_path / "folder" / "a.docx")
+    with pytest.raises(PanglotError, match="no documents are named"):
+        found("")
+
+
+def test_tables_in_subfolders_are_documents(tmp_path: Path) -> None:
+    for code, text in (("de", "Klick auf Drucken."), ("en", "Click Print.")):
+        (tmp_path / code).mkdir()
+        (tmp_path / code / "faq.jsonl").write_text(json.dumps({"id": code, "text": text, "language": code}))
+    assert [each.id for each in found(tmp_path)] == ["de/faq.jsonl#de", "en/faq.jsonl#en"]
+
+
+def test_documents_command_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    use_memory(monkeypatch)
+    row = {"title": "t\x1b[31m", "text": "one\x1b]0;x\x07\ntwo", "language": "de", "url": "u\x1b[1m", "group": "g"}
+    rows = [{**row, "id": "1\x1b[2J\n"}, {**row, "id": "2\x1b[2J\n", "language": "sw"}]
+    index = Index.build(rows, tmp_path / "index", model=Biased())
+    monkeypatch.setattr(Index, "open", lambda *_, **_options: index)
+    done = CliRunner().invoke(search_command, ["index", "one", "--collapse"], catch_exceptions=False)
+    assert not {"\x1b", "\x07"} & set(done.stdout)
+    assert "one�]0;x�\ntwo" in done.stdout
+    assert "also in" in done.stdout
+    assert "\x1b" not in fails("index", tmp_path / "no\x1b[31m.md", "--output", tmp_path / "other")
+
+
+def test_the_index_in_the_folder_of_a_diagnosis_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    row = {"id": "1", "text": "one", "language": "de"}
+    Index.build([row], tmp_path / "help-diagnosis" / "index", model=Biased())
+    with pytest.raises(PanglotError, match=r"no index here\. Fix: name the one in it, .*help-diagnosis.index"):
+        Index.open(tmp_path / "help-diagnosis")
+
+
+def test_an_empty_table_beside_pages_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n\nThe text of a page.")
+    (tmp_path / "rows.jsonl").write_text("")
+    said: list[str] = []
+    assert [each.id for each in found(tmp_path, progress=said.append)] == ["a.md#1"]
+    assert "left out, files that cannot be read: 1" in said
+    with pytest.raises(PanglotError, match=r"rows\.jsonl: the file is empty"):
+        found(tmp_path / "rows.jsonl")
 
 
 def test_long_pages_and_long_rows_are_cut(tmp_path: Path) -> None:

@@ -217,6 +217,8 @@ def _print(result: SearchResult) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from panglot.report.labels import sanitize
+
     console = Console()
     # Where nothing can be bold, asterisks mark the best sentence.
     mark = "" if console.is_terminal else "**"
@@ -225,12 +227,13 @@ def _print(result: SearchResult) -> None:
         explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
         document = hit.document
         found = "" if hit.matched == document.id else f", found by {hit.matched}"
-        about = (f"  {document.language}  {hit.score:.3f} ({explanation})  {document.id}{found}", "dim")
+        about = sanitize(f"  {document.language}  {hit.score:.3f} ({explanation})  {document.id}{found}")
+        title = sanitize(document.title or document.id)
         console.print()
-        console.print(Text.assemble((f"{hit.rank}. ", "bold"), (document.title or document.id, "bold"), about))
+        console.print(Text.assemble((f"{hit.rank}. ", "bold"), (title, "bold"), (about, "dim")))
         console.print(_text(hit, mark))
         if others := [each for each in hit.versions if each.document.id != document.id]:
-            named = (_version(each) for each in others)
+            named = (sanitize(_version(each)) for each in others)
             console.print(Text(f"also in: {', '.join(named)}", style="dim"))
     shares = sorted(result.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
     lines = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
@@ -265,9 +268,9 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
     start = max(0, min(begin - 40, len(text) - longest))
     stop = min(len(text), start + longest)
     begin, end = max(begin, start), min(end, stop)
-    best = (mark, (text[begin:end], "bold"), mark) if begin < end else (text[begin:end],)
-    before, after = "…" if start else "", "…" if stop < len(text) else ""
-    return Text.assemble(before, text[start:begin], *best, text[end:stop], after)
+    before, best, after = (options.harmless(part) for part in (text[start:begin], text[begin:end], text[end:stop]))
+    marked = (mark, (best, "bold"), mark) if best else ("",)
+    return Text.assemble("…" if start else "", before, *marked, after, "…" if stop < len(text) else "")
 
 
 @click.command("serve", cls=options.SectionedCommand, sections={

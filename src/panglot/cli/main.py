@@ -105,8 +105,10 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except PanglotError as error:
+        from panglot.cli.options import harmless
+
         logging.getLogger(__name__).info("the error was raised here", exc_info=error)  # shown with --verbose
-        click.echo(f"panglot: {error}", err=True)
+        click.echo(f"panglot: {harmless(str(error))}", err=True)
         return 2
     except BrokenPipeError:
         # `panglot … | head` closed the pipe. Without this, Python would print an error at exit.

@@ -198,7 +198,14 @@ def command_line() -> str:
 
 def progress_to(to_json: str | None) -> Callable[[str], None]:
     """Return a function that prints progress to standard error, or not at all if JSON goes to standard output."""
-    return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
+    return (lambda _: None) if to_json == "-" else (lambda line: click.echo(harmless(line), err=True))
+
+
+def harmless(text: str) -> str:
+    """Return a text with its line breaks, and without anything else that a terminal could take for a command."""
+    from panglot.report.labels import sanitize
+
+    return "\n".join(map(sanitize, text.split("\n")))
 
 
 def deliver_json(value: object, to_json: str | None) -> bool:

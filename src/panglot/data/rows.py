@@ -169,6 +169,8 @@ def check_row(values: Mapping[str, object], path: Path, line: int, default: str 
         if texts["question"] is None and texts["passage"] is None:
             known = ", ".join(map(str, values)) or "none"
             hint = "add `passage`, or `question` if another line of the group has the passage"
+            if "text" in values:
+                hint = "make rows of documents with `panglot data from-docs`, or " + hint
             raise PanglotError(f"neither a question nor a passage (fields: {known})", field="passage", hint=hint)
         with located(field="language"):
             language = canonical(language)

@@ -224,9 +224,11 @@ class LightEncoder:
             opened = SentenceTransformerEncoder(self._source, name=self.name, precision=self._asked)
             problem = "" if folder_digest(opened.folder) == self._files else "the model has changed"
         except (PanglotError, ImportError, RuntimeError, OSError) as error:
+            if str(error).endswith("shutdown"):  # "can't register atexit after shutdown": the process ends meanwhile.
+                return None
             opened, problem = None, first_line(error)
         if opened is None or problem:
-            warnings.warn(f"{self.name}: torch does not take over: {problem}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{self.name}: torch does not take over: {problem}", RuntimeWarning, stacklevel=1)
             return None
         # The cut texts that this encoder was told to leave to its caller stay with it.
         opened.told = self.told

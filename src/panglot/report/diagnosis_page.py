@@ -34,7 +34,9 @@ def headline(found: _Figures) -> str:
     """Return the sentence that matters most."""
     plain, best = found["trials"]["plain"], found["best"]
     if (code := found["worst"]) is None:
-        return "No query is in a language of the documents, so none can be preferred"
+        return _not_measured(found)
+    if len(found["pool"]) == 1:
+        return f"All documents are in {language_name(code).english}, so no language can be preferred"
     name, before = language_name(code).english, plain[_SHARES][code][code]
     if best is not None:
         after = found["trials"][best][_SHARES].get(code, {}).get(code, 0.0)
@@ -49,6 +51,13 @@ def findings(found: _Figures) -> dict[str, list[str]]:
     return {"wrong": _wrong(found), "helps": _helps(found), "costs": _costs(found), "limits": _limits(found)}
 
 
+def _not_measured(found: _Figures) -> str:
+    """Return why preference was not measured: queries in other languages, or too few documents."""
+    if set(found["languages"]).isdisjoint(found["pool"]):
+        return "No query is in a language of the documents, so none can be preferred"
+    return "There are too few documents: queries find none but their own and its translations"
+
+
 def _is_even(plain: _Figures) -> bool:
     return plain[_PREFERENCE] is None or 0.8 <= plain[_PREFERENCE] <= 1.25
 
@@ -56,7 +65,9 @@ def _is_even(plain: _Figures) -> bool:
 def _wrong(found: _Figures) -> list[str]:
     plain = found["trials"]["plain"]
     if (code := found["worst"]) is None:
-        return ["No query is in a language of the documents, so preference cannot be measured."]
+        return [f"{_not_measured(found)}."]
+    if len(found["pool"]) == 1:
+        return [f"Nothing: all documents are in {language_name(code).english}. If they are not, name their languages."]
     name, share, pool = language_name(code).english, plain[_SHARES][code][code], plain["pool_share"][code]
     fact = f"{share:.0%} of the first 10 results are in {name}, and {pool:.0%} of the documents."
     times = f"Over all languages, the query's own language fills {plain[_PREFERENCE]:.1f} times its share."
@@ -88,7 +99,10 @@ def _helps(found: _Figures) -> list[str]:
         f"Over all languages, the query's own language fills {after[_PREFERENCE]:.1f} times its share.",
     ]
     if after[_FOUND] is not None:
-        lines.append(f"{after[_FOUND]:.0%} of the translations are among the first 10, instead of {plain[_FOUND]:.0%}.")
+        fewer = "But only " if after[_FOUND] < plain[_FOUND] else ""
+        lines.append(
+            f"{fewer}{after[_FOUND]:.0%} of the translations are among the first 10, instead of {plain[_FOUND]:.0%}."
+        )
     if not found["fair"] or (after[_FOUND] is not None and after[_FOUND] < 0.8):
         lines.append(training)
     return lines
@@ -119,19 +133,21 @@ def _costs(found: _Figures) -> list[str]:
 
 def _limits(found: _Figures) -> list[str]:
     lines: list[str] = []
-    if not found["with_translations"] and not found["given"]:
+    taken = not found["given"] and len(found["pool"]) > 1
+    if taken and not found["with_translations"]:
         lines.append(
             "The documents do not say which of them are translations of each other (`group`). A topic that only one "
             "language has looks like a preference for that language, and nobody knows whether translations are found."
         )
-    elif not found["given"] and (alone := found["untranslated"]):
+    elif taken and (alone := found["untranslated"]):
         names = ", ".join(language_name(code).english for code in alone)
         lines.append(
             f"No query in these languages is from a document with a translation (`group`): {names}. What only they "
             "write about looks like a preference for them."
         )
     if found["groups"] < _FEW:
-        lines.append(f"{found['groups']} different queries are few. Figures from {_FEW} or more vary less.")
+        few = "One query is" if found["groups"] == 1 else f"{found['groups']} different queries are"
+        lines.append(f"{few} few. Figures from {_FEW} or more vary less.")
     if not found["given"]:
         lines.append(
             "The queries are titles or first sentences. Users ask in other words. Give their queries with `--queries`."
@@ -203,10 +219,10 @@ _READING = (
 
 def _about(found: _Figures) -> str:
     counts: Mapping[str, int] = found["pool"]
-    return (
-        f"{sum(counts.values()):,} documents in {len(counts)} languages, {found['queries']:,} queries in "
-        f"{len(found['languages'])} languages."
+    documents, queries = (
+        f"{number} language{'s' * (number != 1)}" for number in (len(counts), len(found["languages"]))
     )
+    return f"{sum(counts.values()):,} documents in {documents}, {found['queries']:,} queries in {queries}."
 
 
 def _explained(found: _Figures) -> str:

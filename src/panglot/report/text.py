@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from panglot.report.contents import contents, description, scoreboards
@@ -138,13 +139,23 @@ def print_table(table: Table, console: Console) -> None:
     """Print a table. Groups of columns become tables of their own, side by side if there is room."""
     from rich.columns import Columns
 
-    parts = [_rich(part) for part in table.split()]
+    parts = [_fitting(part, console) for part in table.split()]
     console.print(parts[0] if len(parts) == 1 else Columns(parts, padding=(0, 3, 1, 0)))
     if table.note:
         console.print(table.note, style="dim", markup=False, highlight=False)
 
 
-def _rich(table: Table) -> RichTable:
+def _fitting(table: Table, console: Console) -> RichTable:
+    """Return a table whose headings are broken into more lines if it would not fit otherwise.
+
+    rich takes the same from all columns, and then cuts the table off at the right.
+    """
+    found = _rich(table)
+    wide = console.measure(found, options=console.options.update(width=1 << 16)).maximum > console.width
+    return _rich(table, narrow=True) if wide else found
+
+
+def _rich(table: Table, *, narrow: bool = False) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
 
@@ -155,11 +166,16 @@ def _rich(table: Table) -> RichTable:
     # Names of models may be long. Names of languages and measures are not, and read better on one line.
     fixed = not any(row.note for row in table.rows) and max((len(row.name) for row in table.rows), default=0) < 30
     found.add_column(table.corner, no_wrap=fixed, overflow="fold")
-    for column, heading in zip(table.columns, headings, strict=True):
+    for number, (column, heading) in enumerate(zip(table.columns, headings, strict=True)):
         # Headings break between words alone.
         widest = max(map(len, heading.split()), default=0)
+        lines = heading
+        if narrow and heading and not column.left:
+            texts = [f"{row.cells[number].text}\n{row.cells[number].interval}" for row in table.rows]
+            longest = max(map(len, "\n".join(texts).split("\n")))
+            lines = "\n".join(wrap(heading, max(longest, widest), break_long_words=False, break_on_hyphens=False))
         found.add_column(
-            _lines(heading), justify="left" if column.left else "right", overflow="fold", min_width=min(widest, 16)
+            _lines(lines), justify="left" if column.left else "right", overflow="fold", min_width=min(widest, 16)
         )
     # Beside explanations there is no room for the intervals of several models.
     intervals = len(table.columns) == 1 or not any(row.note for row in table.rows)

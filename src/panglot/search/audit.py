@@ -217,7 +217,7 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
     preference, found = f"self_preference@{CUT}", f"translation_found@{CUT}"
     plain = modes["plain"]
     if plain[preference] is None:
-        return ["No query is in a language of the documents, so that none can be preferred."]
+        return ["No query is in a language of the documents, or they are too few, so preference cannot be measured."]
     fact = f"The first {CUT} contain {plain[preference]:.1f} times as many documents in the query's language as the "
     if is_fair(plain):
         return [f"{fact}pool does. No mode is needed."]

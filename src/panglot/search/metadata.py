@@ -70,6 +70,8 @@ class IndexMetadata:
         except (FileNotFoundError, NotADirectoryError) as error:
             half = (folder / "shards").is_dir()
             hint = "run the same `panglot index` again" if half else "build one with `panglot index`"
+            if is_index(folder / "index"):  # The folder of a diagnosis.
+                hint = f"name the one in it, {folder / 'index'}"
             problem = "the index is only half built" if half else "no index here"
             raise PanglotError(problem, file=folder, hint=hint) from error
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -221,6 +221,8 @@ def _files(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
             raise PanglotError(f"the folder has no documents{reasons}", file=path, hint=_KNOWN)
         if not path.is_dir() and ending_of(path) not in (*_PAGES, *TABLES, "json"):
             raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
+        if not path.is_dir() and not _is_utf8(path.name):
+            raise PanglotError("the name of the file is not UTF-8, and ids are made of it", file=path, hint="rename it")
         endings = set(map(ending_of, inside))
         if "pdf" in endings:
             require("reading PDF", "pypdf", extra="pdf", otherwise="leave PDF files out")
@@ -241,6 +243,8 @@ def _inside(folder: Path, left_out: Counter[str]) -> list[Path]:
         for path in (Path(root) / name for name in names if not name.startswith(".")):
             if ending_of(path) not in (*_PAGES, *TABLES):
                 others[path.suffix.lower() or "no ending"] += 1
+            elif not _is_utf8(path.relative_to(folder)):
+                left_out["files whose names are not UTF-8"] += 1
             elif not path.is_file():
                 left_out["links that lead nowhere, pipes and devices"] += 1
             elif path.is_symlink() and path.resolve().is_relative_to(whole):
@@ -253,6 +257,11 @@ def _inside(folder: Path, left_out: Counter[str]) -> list[Path]:
         kinds = ", ".join(f"{ending} {number:,}" for ending, number in others.most_common(5))
         left_out[f"files of other kinds ({kinds}{', …' if len(others) > 5 else ''})"] += others.total()
     return sorted(found)
+
+
+def _is_utf8(path: str | Path) -> bool:
+    """Return whether a path is text. Python holds other bytes in it as halves of surrogate pairs."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
 
 
 def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:

@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,8 @@ def find_documents(
     Raises:
         PanglotError: There is no such path or data set, or a file cannot be read.
     """
+    if not str(name):  # It would be the current folder.
+        raise PanglotError("no documents are named", field="documents", hint="name a file or a folder")
     path = Path(name).expanduser()
     code = canonical(language) if language else ""
     if is_index(path):
@@ -97,7 +99,9 @@ def find_documents(
     if columns:
         problem, hint = f"{name} is not a file of documents, so it has no columns", "leave out --column"
         raise PanglotError(problem, field="column", hint=hint)
-    if path.exists() and not _is_data_set(path) and from_docs.has_pages(path):
+    # If nothing else can read a path, this names the kinds of documents, and what a folder has instead.
+    others = row_files(path) or (path.is_file() and ending_of(path) == "json")
+    if path.exists() and not _is_data_set(path) and (from_docs.has_pages(path) or not others):
         return LongDocuments(_sections(path, language, progress), chunk_tokens)
     collection = registry.read(str(name), data_dir=data_dir, language=language if path.exists() else None)
     passages = (
@@ -154,8 +158,10 @@ def _has_documents(path: Path) -> bool:
     """Return whether a file has documents, and not questions and passages in one of the formats of data sets."""
     if not row_files(path):
         return False
-    first = next(document_rows(path, ()), None)
-    return first is None or "passage" not in first[1] or "text" in first[1]
+    with suppress(PanglotError):  # Whoever reads a damaged file says what is wrong, or leaves it out.
+        first = next(document_rows(path, ()), None)
+        return first is None or "passage" not in first[1] or "text" in first[1]
+    return True
 
 
 def _sections(path: Path, language: str | None, progress: Callable[[str], None]) -> Iterator[Mapping[str, Any]]:
