@@ -1,4 +1,4 @@
-"""Locks between processes."""
+"""Locks between processes, and writes that the system refuses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from panglot._errors import PanglotError
-from panglot._files import is_locked, lock
+from panglot._files import atomic_folder, is_locked, lock
 
 HOLD = """
 import sys
@@ -70,3 +72,16 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PanglotError), lock(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_model_that_the_disk_refuses_is_an_error_with_its_folder(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        problem = r"model: cannot write: File too large\. Fix:"
+        with pytest.raises(PanglotError, match=problem), atomic_folder(tmp_path / "model") as part:
+            save_file({"weights": np.zeros(10_000, np.float32)}, part / "model.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())

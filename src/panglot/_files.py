@@ -32,13 +32,25 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def explain_write(path: Path) -> Generator[None]:
-    """Turn an error of the operating system about writing ``path`` into a :class:`PanglotError`."""
+    """Turn an error of the operating system or of safetensors about writing ``path`` into a :class:`PanglotError`."""
     try:
         yield
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
+    except Exception as error:
+        if (number := _system_error(error)) is None:
+            raise
+        full = number == errno.ENOSPC
         hint = "free some space or choose another place" if full else "choose a place that can be written"
-        raise PanglotError(f"cannot write: {error.strerror or error}", file=path, hint=hint) from error
+        problem = getattr(error, "strerror", None) or (os.strerror(number) if number else error)
+        raise PanglotError(f"cannot write: {problem}", file=path, hint=hint) from error
+
+
+def _system_error(error: Exception) -> int | None:
+    """Return the number of an error of the operating system, 0 if it has none, and None for any other error."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    # safetensors has an error of its own, which names the system's. Most commands never import safetensors.
+    named = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(named[1]) if named else None
 
 
 @contextlib.contextmanager

@@ -103,6 +103,7 @@ def test_an_average_of_models_has_their_mean_weights(recipe: Settings, small_mod
         ({"weights": [1.0]}, "expected 2 weights"),
         ({"suite": "suite.toml", "weights": [0.5, 0.5]}, "leave one out"),
         ({"suite": "suite.toml", "shares": [0.0]}, "above 0 and at most 1, got 0"),
+        ({"shares": [0.5]}, "tried on a suite, and none was given"),
     ],
 )
 def test_wrong_weights_are_refused(small_model: Path, tmp_path: Path, change: dict[str, Any], problem: str) -> None:

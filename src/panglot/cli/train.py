@@ -122,10 +122,10 @@ def average_command(
     best and no form falls by more than .005 within a language. If no share is better than the start, nothing is
     written.
     """
-    from panglot.training.selection import SHARES, average
+    from panglot.training.selection import average
 
     folder = average(
-        models, output, weights=_numbers(weights, "weights"), suite=suite, shares=_numbers(shares, "shares") or SHARES,
+        models, output, weights=_numbers(weights, "weights"), suite=suite, shares=_numbers(shares, "shares"),
         data_dir=data_dir, progress=options.progress_to(None),
     )  # fmt: skip
     click.echo(f"wrote {folder}. Next: panglot compare {models[0]} {folder} --test DATASET")

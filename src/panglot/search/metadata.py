@@ -69,7 +69,7 @@ class IndexMetadata:
             metadata = cls(**found)
         except (FileNotFoundError, NotADirectoryError) as error:
             half = (folder / "shards").is_dir()
-            hint = "run the same `panglot index` again" if half else "build one with `panglot index`"
+            hint = "run the command that builds it again" if half else "build one with `panglot index`"
             if is_index(folder / "index"):  # The folder of a diagnosis.
                 hint = f"name the one in it, {folder / 'index'}"
             problem = "the index is only half built" if half else "no index here"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panglot._environment import machine, versions
-from panglot._errors import PanglotError
 from panglot._files import explain_write, shareable
 from panglot.augment.codeswitch import Switched, total
 from panglot.augment.lexicons import KNOWN
@@ -30,19 +29,13 @@ def save_model(
     ``base`` is the folder of the model that the run started from. Once the run is finished, its recipe names no folder
     of this machine.
     """
-    from safetensors import SafetensorError
-
     with explain_write(settings.output):
         part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
         try:
             model.eval()
-            try:
-                # The loss compares by cosine, whatever the start declared.
-                model.similarity_fn_name = "cosine"
-                model.save_pretrained(str(part), create_model_card=False)
-            except SafetensorError as error:
-                hint = "free some disk space"
-                raise PanglotError(f"cannot write: {error}", file=settings.output, hint=hint) from error
+            # The loss compares by cosine, whatever the start declared.
+            model.similarity_fn_name = "cosine"
+            model.save_pretrained(str(part), create_model_card=False)
             make_portable(part)
             (part / "README.md").write_text(model_card(base, settings, data, progress), "utf-8")
             (part / "recipe.toml").write_text(settings.to_toml(share=True), "utf-8")

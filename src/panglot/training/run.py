@@ -152,7 +152,6 @@ class Run:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, atomically. Remove all but the newest ones and that of the best step."""
-        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         folder = self.checkpoint(checkpoint.progress.step)
@@ -160,10 +159,7 @@ class Run:
             digests: dict[str, str] = {}
             for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
                 path = part / f"{name}.safetensors"
-                try:
-                    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
-                except SafetensorError as error:
-                    raise PanglotError(f"cannot write: {error}", file=folder, hint="free some disk space") from error
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
                 digests[name] = file_digest(path)
             head = {"progress": asdict(checkpoint.progress), "sha256": digests}
             (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")

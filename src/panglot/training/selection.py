@@ -93,7 +93,7 @@ def _name(share: float) -> str:
 
 def average(
     models: Sequence[str | Path], output: str | Path, *, weights: Sequence[float] | None = None,
-    suite: str | Path | None = None, shares: Sequence[float] = SHARES, data_dir: str | Path | None = None,
+    suite: str | Path | None = None, shares: Sequence[float] | None = None, data_dir: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:  # fmt: skip
     """Write the average of models of one architecture, and return its folder.
@@ -107,7 +107,7 @@ def average(
         output: The folder to write. It must not exist yet.
         weights: A weight for each model, which sum to 1. Equal by default.
         suite: A suite by its name or TOML file (:func:`panglot.datasets.suite.read_suite`).
-        shares: Shares of the trained weights to try on the suite, above 0 and at most 1.
+        shares: Shares of the trained weights to try on the suite, above 0 and at most 1. :data:`SHARES` by default.
         data_dir: Folder of the known data sets.
         progress: Called with a line of text before each long step.
 
@@ -124,6 +124,10 @@ def average(
     if weights is not None and (len(weights) != len(models) or abs(sum(weights) - 1) > 1e-6):
         problem = f"expected {len(models)} weights that sum to 1, got {', '.join(f'{each:g}' for each in weights)}"
         raise PanglotError(problem, field="weights", hint="give one per model")
+    if suite is None and shares is not None:
+        hint = "name a suite, or give weights instead"
+        raise PanglotError("shares are tried on a suite, and none was given", field="shares", hint=hint)
+    shares = SHARES if shares is None else shares
     if any(not 0 < share <= 1 for share in shares) or not shares:
         got = ", ".join(f"{share:g}" for share in shares) or "none"
         raise PanglotError(f"shares must be above 0 and at most 1, got {got}", field="shares", hint="leave them out")

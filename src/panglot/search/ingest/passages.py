@@ -88,8 +88,8 @@ def _cut_all(
     total = languages.total()
     shares = ", ".join(f"{code} {number / total:.0%}" for code, number in languages.most_common(8))
     more = ", …" if len(languages) > 8 else ""
-    passages = f"{total:,} passage{'s' * (total != 1)} of at most {limit:,} tokens ({shares}{more})"
-    progress(f"{documents:,} {what}{'s' * (documents != 1)} became {passages}")
+    passages = f"{total:,} passage{'s' * (total != 1)} of at most {limit:,} tokens"
+    progress(f"{documents:,} {what}{'s' * (documents != 1)} became {passages}{f' ({shares}{more})' * bool(total)}")
     for note in cutter.notes():
         progress(note)
 
