@@ -178,7 +178,8 @@ class Settings:
                 raise PanglotError("none cannot be combined with test sets", field="exclude", hint="remove one of them")
             object.__setattr__(self, "exclude", ())  # Recipes and run folders have one way to write it.
         if not self.on:
-            raise PanglotError("a training set is required", field="on", hint="name one, as in `--on starter:train`")
+            hint = "name one, as in `--on starter:train`, or a recipe that does, with `--recipe`"
+            raise PanglotError("a training set is required", field="on", hint=hint)
         for name, (low, high) in _BOUNDS.items():
             if (value := getattr(self, name)) is not None and not low <= value <= high:
                 limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
