@@ -169,7 +169,8 @@ def _sections(path: Path, language: str | None, progress: Callable[[str], None])
     left_out = Counter(found.left_out)
     files = {each.file for members in found.groups.values() for each in members}
     kinds = Counter(ending_of(each) for each in sorted(files))
-    progress(f"{len(files):,} pages ({', '.join(f'{kind} {number:,}' for kind, number in kinds.most_common())})")
+    counted = ", ".join(f"{kind} {number:,}" for kind, number in kinds.most_common())
+    progress(f"{len(files):,} page{'s' * (len(files) != 1)} ({counted})")
     for line in (*found.notes, *(f"left out, {reason}: {number:,}" for reason, number in left_out.items() if number)):
         progress(line)
     tied = {each.file for members in found.groups.values() if len(members) > 1 for each in members}

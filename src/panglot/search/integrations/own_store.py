@@ -179,6 +179,7 @@ _QDRANT = _Store(
 
 client = $OPEN
 shape = models.VectorParams(size=correction.dimension, distance=models.Distance.COSINE)
+# Drop the copy before you run this again.
 client.create_collection($COPY, vectors_config=shape)
 start = None
 while True:
@@ -209,6 +210,7 @@ _MILVUS = _Store(
     """from pymilvus import MilvusClient
 
 client = $OPEN
+# Drop the copy before you run this again.
 client.create_collection(
     $COPY, dimension=correction.dimension, metric_type="COSINE", id_type="string", max_length=512,
     primary_field_name=$KEY, vector_field_name=$VECTOR,
@@ -240,6 +242,7 @@ _LANCEDB = _Store(
 
 database = $OPEN
 rows = enumerate(database.open_table($NAME).to_arrow().to_pylist())
+# Drop the copy before you run this again.
 database.create_table($COPY, [
     {**each, "id": $ID, $VECTOR: vectors[$ID].tolist()$KEPT} for row, each in rows if $ID in vectors
 ])
