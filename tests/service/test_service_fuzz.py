@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def test_no_request_that_can_be_made_from_the_openapi_page_makes_it_fail(tmp_pat
                 "--max-examples", "100", "--seed", "10", "--continue-on-failure", "--generation-database", "none",
                 "--no-color",
             ],
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "fuzz_hooks", "PYTHONPATH": str(Path(__file__).parent)},
             cwd=tmp_path, capture_output=True, text=True, timeout=3_000, check=False,
         )  # fmt: skip
         told = httpx.get(f"{url}/metrics", timeout=60).text
