@@ -36,21 +36,21 @@ def explain_write(path: Path) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        if (number := _system_error(error)) is None:
+        if (found := _system_error(error)) is None:
             raise
+        number, problem = found
         full = number == errno.ENOSPC
         hint = "free some space or choose another place" if full else "choose a place that can be written"
-        problem = getattr(error, "strerror", None) or (os.strerror(number) if number else error)
         raise PanglotError(f"cannot write: {problem}", file=path, hint=hint) from error
 
 
-def _system_error(error: Exception) -> int | None:
-    """Return the number of an error of the operating system, 0 if it has none, and None for any other error."""
+def _system_error(error: Exception) -> tuple[int | None, str] | None:
+    """Return the number and the text of an error of the operating system, and None for any other error."""
     if isinstance(error, OSError):
-        return error.errno or 0
-    # safetensors has an error of its own, which names the system's. Most commands never import safetensors.
-    named = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
-    return int(named[1]) if named else None
+        return error.errno, error.strerror or str(error)
+    # safetensors has an error of its own, which quotes the system's. Most commands never import safetensors.
+    quoted = re.search(r"([^:]+) \(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return (int(quoted[2]), quoted[1].strip()) if quoted else None
 
 
 @contextlib.contextmanager

@@ -238,7 +238,7 @@ def test_a_language_that_is_doubtful_or_wrong_is_detected_and_said(tmp_path: Pat
 
 def test_a_folder_without_a_page_that_can_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("")
-    with pytest.raises(PanglotError, match="there is no document"):
+    with pytest.raises(PanglotError, match="no document has any text"):
         Index.build(tmp_path, tmp_path / "index", model=Biased())
     with pytest.raises(PanglotError, match=r"a\.md: .*the file is empty"):
         found(tmp_path / "a.md")

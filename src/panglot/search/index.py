@@ -272,7 +272,7 @@ class Index:
             passages = read_passages(documents, self.encoder, progress=progress)
             total, found = digest_of(spool(passages, work / "documents.arrows"))
             if not total:
-                raise PanglotError("there is no document with a text", field="documents", hint="check the path")
+                raise PanglotError("no document has any text", field="documents", hint="check the path")
             gone = {each.id: document_digest(each) for piece in self.documents() for each in piece}
             cuts = CutTexts(self.encoder, "passage")
             with self.store.bulk():

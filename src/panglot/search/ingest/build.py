@@ -299,7 +299,7 @@ def _write(
     # All are read and checked before the first is encoded, so that a mistake in the last line comes up at once.
     total, digest = digest_of(spool(read_passages(documents, base, progress=report), shards / "documents.arrows"))
     if not total:
-        raise PanglotError("there is no document with a text", field="documents", hint="headings alone are none")
+        raise PanglotError("no document has any text", field="documents", hint="add text, also below headings")
     cuts = CutTexts(base, "passage")
     read = cuts.count(spooled(shards / "documents.arrows"), lambda piece: [each.full_text for each in piece])
     encoded = encode_documents(read, base, shards, on=on, progress=report)
