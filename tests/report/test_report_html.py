@@ -260,7 +260,7 @@ def test_a_long_result_ends_between_words_and_says_that_more_follows() -> None:
     hits = [{"language": "de", "text": text} for text in texts]
     page = str(example("A query", "drucken", "de", {"plain": hits}, "right"))
     shown = re.findall(r"<bdi[^>]*>([^<]*)</bdi></div></li>", page)
-    assert shown == ["word " * 23 + "word…", "字" * 120 + "…", "Short. " * 10]
+    assert shown == ["word " * 23 + "word…", "字" * 119 + "…", " ".join(["Short."] * 10)]
 
 
 def test_shares_of_the_first_results_go_to_100_percent() -> None:

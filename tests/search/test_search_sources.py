@@ -17,7 +17,7 @@ from panglot.cli.index import index_command, search_command
 from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.ingest.build import find_documents, read_passages
+from panglot.search.ingest.sources import find_documents, read_passages
 
 
 def found(name: str | Path, **options: Any) -> list[Document]:

@@ -70,6 +70,8 @@ def _findings(report: checking.Report) -> dict[str, object]:
 
 
 def _print_findings(report: checking.Report, name: str, place: Path | None) -> None:
+    from panglot.report.labels import shorten
+
     click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be used")
     for error in report.rejected[:_SHOWN]:
         click.echo(f"rejected: {_where(error, name)}{error.problem}" + (f". Fix: {error.hint}" if error.hint else ""))
@@ -78,7 +80,7 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
     if place:
         click.echo(f"{len(report.rejected):,} rejected rows written to {place}")
     for remark in report.remarks:
-        examples = ", ".join(options.shorten(text, 60) for text in remark.examples)
+        examples = ", ".join(shorten(text, 60) for text in remark.examples)
         click.echo(f"look at: {remark.number:,} {remark.what} ({examples}). Fix: {remark.hint}")
     for overlap in report.overlaps:
         click.echo(
@@ -86,9 +88,9 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
             f"{overlap.groups:,} groups. The highest share below the threshold is {overlap.highest:.2f}"
         )
         for own, other in overlap.examples:
-            click.echo(f"  {options.shorten(own, 100)} = {options.shorten(other, 100)}")
+            click.echo(f"  {shorten(own, 100)} = {shorten(other, 100)}")
         if overlap.nearest is not None:
-            nearest = (options.shorten(text, 100) for text in overlap.nearest)
+            nearest = (shorten(text, 100) for text in overlap.nearest)
             click.echo(f"  nearest below it: {' ~ '.join(nearest)}")
     for test, reason in report.unread.items():
         click.echo(f"not compared with {test}: {reason}")

@@ -97,6 +97,8 @@ def _collection_figures(collection: Collection, limit: int) -> dict[str, Any]:
 
 
 def _print_collection(figures: dict[str, Any]) -> None:
+    from panglot.report.labels import shorten
+
     for key, value in figures["metadata"].items():
         if value:
             click.echo(f"  {key}: {value}")
@@ -108,7 +110,7 @@ def _print_collection(figures: dict[str, Any]) -> None:
     for sample in figures["samples"]:
         click.echo(f"\n{sample['id']} [{sample['language']}] {sample['question']}")
         for passage in sample["passages"]:
-            click.echo(f"  [{passage['language']}] {options.shorten(passage['text'], 160)}")
+            click.echo(f"  [{passage['language']}] {shorten(passage['text'], 160)}")
 
 
 def _by_language(table: pa.Table) -> Counter[str]:

@@ -100,8 +100,8 @@ def _open(
     """Return an index, which is built if documents are named."""
     from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
-    from panglot.search.ingest.build import find_documents
     from panglot.search.ingest.collections import index_collection, is_collection
+    from panglot.search.ingest.sources import find_documents
     from panglot.search.metadata import is_index
 
     if is_index(source):
@@ -304,6 +304,7 @@ def _slices(kind: str, slices: Mapping[str, Any], languages: Mapping[str, Any]) 
 
 
 def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
+    from panglot.report.labels import shorten
     from panglot.report.tables import Cell, Column, Row, Table
 
     count = min(_EXAMPLES, len(weak))
@@ -313,7 +314,7 @@ def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
         one = weak[number * len(weak) // count]
         texts = (one["question_in_english"], one["question"], f"→ {one['instead']['text']}")
         codes, ranks = ("en", str(one["language"])), (one["rank_in_english"], one["rank"])
-        question = Cell("\n".join(options.shorten(text, 120) for text in texts))
+        question = Cell("\n".join(shorten(text, 120) for text in texts))
         rows.append(Row("/".join(codes), [Cell("\n".join(f"{rank:,}" for rank in ranks)), question]))
     columns = [Column("rank"), Column("question, and the passage that comes first instead", left=True)]
     return Table(f"Weak pairs, {count} of {len(weak):,}; the JSON has all", columns, rows, corner="")

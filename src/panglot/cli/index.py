@@ -71,7 +71,7 @@ def index_command(
     from panglot.encoders.shipped import DEFAULT
     from panglot.search import metadata
     from panglot.search.index import Index
-    from panglot.search.ingest.build import find_documents
+    from panglot.search.ingest.sources import find_documents
 
     if snapshot is not None:
         options.refuse(

@@ -181,16 +181,6 @@ def all_but(*used: str) -> set[str]:
     return {str(each.name) for each in parameters if isinstance(each, click.Option) and each.expose_value} - {*used}
 
 
-def shorten(text: str, length: int) -> str:
-    """Return a text as one line of at most so many characters.
-
-    >>> shorten("one  two three", 8)
-    'one two…'
-    """
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
 def command_line() -> str:
     """Return the command as it was typed, for the record."""
     return shlex.join(["panglot", *sys.argv[1:]])

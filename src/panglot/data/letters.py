@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
@@ -24,6 +25,8 @@ NO_WORD_BLANKS = frozenset({
 NO_SENTENCE_BLANKS = frozenset({"Bopo", "Hani", "Hira", "Kana"})
 #: No sign at the end of a sentence, only a blank.
 NO_SENTENCE_ENDS = frozenset({"Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai"})
+#: Half of a surrogate pair, which JSON may escape and a file name may hold, but which no UTF-8 has.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Codes for several scripts at once, or for one style of a script.
 _MEMBERS = {
     "Aran": ("Arab",), "Hans": ("Hani",), "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),

@@ -38,6 +38,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
+from panglot.data.letters import LONE_SURROGATE
 
 FIELDS = ("group", "language", "question", "passage")
 TEXT_FIELDS = (*FIELDS, "id")
@@ -270,10 +271,18 @@ def as_text(value: object, field: str) -> str | None:
     if not isinstance(value, str):
         problem = f"must be a text or a number, got {type(value).__name__}"
         raise PanglotError(problem, field=field, hint="put it in quotes")
-    # JSON may escape such a half, but it has no UTF-8, so that Arrow cannot hold it.
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    return encodable(value, field)
+
+
+def encodable(text: str, field: str) -> str:
+    """Return a text that UTF-8, and therefore Arrow, can hold.
+
+    Raises:
+        PanglotError: It has half of a surrogate pair.
+    """
+    if LONE_SURROGATE.search(text):
         raise PanglotError("the text has half of a surrogate pair", field=field, hint="correct the escape")
-    return value
+    return text
 
 
 def _as_truth(value: object, field: str) -> bool:

@@ -10,13 +10,12 @@ from itertools import accumulate
 from math import ceil
 
 from panglot.data.language import has_sentence_ends
-from panglot.data.letters import unspaced_letters
+from panglot.data.letters import LONE_SURROGATE, unspaced_letters
 
 # A blank in Thai may follow any phrase. Shorter pieces would be fragments that answer nothing.
 _SHORTEST = 60
 # In as few pieces as possible, a text would be cut wherever they are full. This leaves a choice of places.
 _FILLED = 0.8
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @lru_cache(maxsize=512)
@@ -51,7 +50,7 @@ def _by_rules(text: str, language: str) -> list[tuple[int, int]]:
 
     boundaries = sentencex.get_sentence_boundaries  # pyright: ignore[reportAttributeAccessIssue]
     # A library in Rust takes no half of a surrogate pair.
-    whole = _SURROGATE.sub("\ufffd", text)
+    whole = LONE_SURROGATE.sub("\ufffd", text)
     return [(found["start_index"], found["end_index"]) for found in boundaries(language, whole)]
 
 
@@ -181,7 +180,7 @@ def word_ends(text: str, language: str) -> list[int]:
     except ImportError:
         return []
     # ICU takes no half of a surrogate pair.
-    plain = _SURROGATE.sub("\ufffd", text)
+    plain = LONE_SURROGATE.sub("\ufffd", text)
     return list(accumulate(len(word) for word in WordBreaker(plain, language or "en")))
 
 

@@ -14,6 +14,8 @@ from typing import Literal
 from panglot.evaluation.bias import BIAS_MEASURES
 from panglot.evaluation.measures import MEANINGS
 
+_LONG_WORD = 20  # Characters. A longer word at the end is cut, and a shorter one left out.
+
 
 @dataclass(frozen=True)
 class LanguageName:
@@ -57,6 +59,20 @@ def sanitize(text: object) -> str:
     """
     blanks = str(text).translate({ord("\n"): " ", ord("\t"): " ", ord("\r"): None})
     return "".join("�" if unicodedata.category(mark) in {"Cc", "Cs"} else mark for mark in blanks)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text as one line of at most ``length`` characters, cut after a word if its last word is not a long one.
+
+    >>> shorten("one  two three", 10), shorten("一二三四五六", 4)
+    ('one two…', '一二三…')
+    """
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    start = line[: length - 1]
+    whole = line[:length].rpartition(" ")[0]
+    return f"{whole if len(whole) > max(len(start) - _LONG_WORD, 0) else start}…"
 
 
 def short_names(models: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from panglot.report.labels import format_number, language_name, sanitize
+from panglot.report.labels import format_number, language_name, sanitize, shorten
 from panglot.report.tables import Cell, Column, Row, Table, Track
 
 
@@ -89,7 +89,7 @@ _SHAPES = (
 )
 COLOURS = 8
 
-_SHOWN, _LONG_WORD = 120, 20  # Characters of a result, and of a word that is not cut.
+_SHOWN = 120  # Characters of a result.
 _FEW, _MANY = 2, 8  # Columns that fit on a phone, and columns of a table that becomes blocks there.
 
 
@@ -276,12 +276,4 @@ def _hit(hit: Mapping[str, Any], asked: str, *, whole: bool) -> Markup:
     title, start = hit.get("title") or "", hit["text"]
     text = f"{title[:60]}: {start}" if title and whole else title or start
     mark = tag("span", "✓") if _is_good(hit) else None
-    return tag("li", tag("div", badge, mark, tag("bdi", _shortened(text), lang=named.tag, dir="auto")))
-
-
-def _shortened(text: str) -> str:
-    """Return the beginning of a text, up to the end of a word if there are blanks, and an ellipsis if more follows."""
-    if len(text) <= _SHOWN:
-        return text
-    whole = text[:_SHOWN].rpartition(" ")[0].rstrip()
-    return f"{whole if len(whole) > _SHOWN - _LONG_WORD else text[:_SHOWN]}…"
+    return tag("li", tag("div", badge, mark, tag("bdi", shorten(text, _SHOWN), lang=named.tag, dir="auto")))

@@ -84,7 +84,7 @@ class Index:
         If the folder contains an index that was built from the same documents with the same model, it is opened.
 
         Args:
-            documents: A path or the name of a data set, as :func:`panglot.search.ingest.build.find_documents` takes
+            documents: A path or the name of a data set, as :func:`panglot.search.ingest.sources.find_documents` takes
                 them, or what it returns; or documents, each a :class:`panglot.search.document.Document` or a mapping
                 with the fields of a file's row. Missing languages are detected.
             folder: Where to write. It must not contain another index.
@@ -239,8 +239,8 @@ class Index:
         Raises:
             PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
         """
-        from panglot.search.ingest.build import read_passages
         from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.sources import read_passages
 
         number, cuts = 0, CutTexts(self.encoder, "passage")
         with self.store.bulk():
@@ -260,8 +260,9 @@ class Index:
             PanglotError: The documents cannot be read, which is found before anything is changed, or another process
                 updates the index.
         """
-        from panglot.search.ingest.build import digest_of, read_passages, spool, spooled
+        from panglot.search.ingest.build import digest_of, spool, spooled
         from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.sources import read_passages
 
         work = self.folder / "update"
         done = {"added": 0, "changed": 0, "deleted": 0}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
@@ -17,6 +16,7 @@ from fastapi import FastAPI, Request
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from panglot._environment import __version__, cores
+from panglot.data.letters import LONE_SURROGATE
 from panglot.encoders.protocol import Side, Vectors
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
@@ -34,7 +34,6 @@ INPUT_TYPES: dict[str, Side] = {
 
 _TEXT = {"type": "string", "minLength": 1}
 TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _known_type(value: object) -> object:
@@ -177,7 +176,7 @@ def _texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
         problem, hint = "a text is empty", "leave it out"
     elif (longest := max(map(len, texts))) > limits.characters:
         problem, hint = f"a text may have at most {limits.characters:,} characters, got {longest:,}", "shorten it"
-    elif any(_SURROGATE.search(text) for text in texts):
+    elif any(LONE_SURROGATE.search(text) for text in texts):
         problem, hint = "a text has half of a surrogate pair", "send valid Unicode"
     if problem:
         raise RequestError(400, f"{field}: {problem}", hint=hint, field=field, code="invalid")

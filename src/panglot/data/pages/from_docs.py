@@ -16,6 +16,7 @@ from panglot.data.convert import Line
 from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows
 from panglot.data.files import ending_of
 from panglot.data.language import canonical
+from panglot.data.letters import LONE_SURROGATE
 from panglot.data.names import summary
 from panglot.data.pages import html, messages, restructured
 from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, place_of, positions, text_section
@@ -261,7 +262,7 @@ def _inside(folder: Path, left_out: Counter[str]) -> list[Path]:
 
 def _is_utf8(path: str | Path) -> bool:
     """Return whether a path is text. Python holds other bytes in it as halves of surrogate pairs."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
+    return not LONE_SURROGATE.search(str(path))
 
 
 def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:

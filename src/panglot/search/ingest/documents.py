@@ -18,7 +18,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError, located
 from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows
 from panglot.data.language import NO_LANGUAGE, canonical, identify
-from panglot.data.rows import as_text
+from panglot.data.rows import as_text, encodable
 from panglot.search.document import MIXED, Document, Scalar, Value, join_kinds, kind_of
 
 
@@ -78,11 +78,11 @@ def _fields(made: object, place: str) -> dict[str, object]:
 
 
 def _value(value: object, name: str) -> Value:
-    _encodable(name, name)
+    encodable(name, name)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, str):
-        return _encodable(value, name)
+        return encodable(value, name)
     if isinstance(value, float) and not math.isfinite(value):
         raise PanglotError(f"{value} is not a number", field=name, hint="leave the field out")
     if isinstance(value, int) and not -_SIGNED_64 <= value < _SIGNED_64:
@@ -106,14 +106,6 @@ def _scalar(value: object, name: str) -> Value:
         problem = f"a list must hold texts, numbers or truth values, got {'null' if value is None else 'a list'}"
         raise PanglotError(problem, field=name, hint="leave the value out, or write a text")
     return _value(value, name)
-
-
-def _encodable(text: str, name: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PanglotError("the text has half of a surrogate pair", field=name, hint="correct the escape") from error
-    return text
 
 
 def _row_language(code: str) -> str:
