@@ -28,12 +28,10 @@ demo: install
 	$(RUN)/panglot demo --output demo
 
 test: dev
-	$(RUN)/python -m pytest -m openvino tests/encoders
-	$(RUN)/python -m pytest -m "not slow and not openvino" $(WORKERS)
+	$(RUN)/python -m pytest -m "not slow" $(WORKERS)
 
 test-all: dev
-	$(RUN)/python -m pytest -m openvino tests/encoders
-	$(RUN)/python -m pytest -m "not openvino" $(WORKERS)
+	$(RUN)/python -m pytest $(WORKERS)
 
 # The fast tests, with the lowest versions of the core dependencies. LOWEST=torch==2.13.0 takes another one for torch.
 test-lowest:
@@ -54,7 +52,7 @@ $(VENV)-compat/.installed: constraints.txt
 
 # Fails below the floor that pyproject.toml sets.
 coverage: dev
-	$(RUN)/python -m pytest -m "not slow and not openvino" $(WORKERS) --cov --cov-report=term:skip-covered
+	$(RUN)/python -m pytest -m "not slow" $(WORKERS) --cov --cov-report=term:skip-covered
 
 lint: dev
 	$(RUN)/ruff check .

@@ -132,10 +132,16 @@ def faults(axe: str) -> Callable[[Any], list[str]]:
 
     def run(page: Any) -> list[str]:
         page.evaluate(axe)
-        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-        result = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", tags)
+        # The names of all elements that pass would take a third of the time.
+        result = page.evaluate("""async () => {
+            const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+            const options = {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]};
+            const {passes, violations} = await axe.run(document, options);
+            const found = violations.flatMap(v => v.nodes.map(node => `${v.id}: ${node.html.slice(0, 160)}`));
+            return {passes: passes.length, found};
+        }""")
         assert result["passes"]
-        return [f"{v['id']}: {node['html'][:160]}" for v in result["violations"] for node in v["nodes"]]
+        return result["found"]
 
     return run
 
