@@ -61,6 +61,8 @@ def test_json_errors_tell_the_line(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(PanglotError, match="line 77: not JSON"):
         parse_json("{", path, 77)
+    with pytest.raises(PanglotError, match=r"line 3: cannot be read: Exceeds the limit \(4300 digits\)"):
+        parse_json(f'{{"a": {"1" * 5000}}}', path, 3)
     with pytest.raises(PanglotError, match="nested too deeply"):
         parse_json("[" * 200_000, path)
 

@@ -69,6 +69,7 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
     [
         ("q 0 p 1\nq 0 p\n", "line 2: expected 4 columns, got 3"),
         ("q 0 p x\n", 'line 1, field "relevance": expected a whole number'),
+        ("q 0 p 40000\n", 'line 1, field "relevance": expected a whole number of at most 32,767, got .40000.'),
         ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice: judged 1 in line 1, and 0 here"),
         ("", "empty"),
     ],

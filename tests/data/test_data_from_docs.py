@@ -150,10 +150,12 @@ def test_cells_may_be_separated_otherwise(tmp_path: Path, delimiter: str, ending
         ("a.csv", 'title,text,language\nA,"never closed,en\nB,text,en\n', 2),
         ("a.csv", 'title,text,language\nA,"two\nlines",en\nB,"never closed,en\n', 4),
         ("a.tsv", 'title\ttext\tlanguage\nA\ttext\ten\nB\t"Quoted" text\ten\n', 3),
+        ("a.csv", "title,text,language\nA,one\rB,two\r", 2),
+        ("a.csv", "title,text,language\rA,one,en\r", 1),
     ],
 )
 def test_an_unclosed_quotation_mark_is_an_error_with_its_line(tmp_path: Path, name: str, text: str, line: int) -> None:
-    with pytest.raises(PanglotError, match="cannot be read") as caught:
+    with pytest.raises(PanglotError, match=r"cannot be read|end lines with LF or CRLF") as caught:
         from_docs.read([write(tmp_path / name, text)])
     assert caught.value.line == line
 

@@ -94,6 +94,12 @@ def test_other_forms_and_exit_statuses(tmp_path: Path) -> None:
     )
     assert kept.return_value == 0
     assert json.loads((tmp_path / "a").read_text())["line"] == 1
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    path.rename(folder / "en.jsonl")
+    run.invoke(data, ["check", f"{folder}/", "--on-error", "skip"], standalone_mode=False)
+    assert [each.name for each in folder.iterdir()] == ["en.jsonl"]
+    assert (tmp_path / "rows.rejected.jsonl").is_file()
 
 
 ENGLISH = "Puffins nest in burrows that they dig into grassy cliffs, and otters crack shells with a stone."

@@ -159,6 +159,7 @@ def test_ranks_that_disagree_and_equal_scores_are_counted(tmp_path: Path) -> Non
         ("a.json", '{"q0-de": {"p0-de": "high"}}', "must be a finite number, got 'high'", None),
         ("a.json", '{"q0-de": ["p0-de"]}', "this is not a run", None),
         ("a.json", "[1]", "this is not a run", None),
+        ("a.json", f'{{"q0-de": {{"p0-de": {"1" * 5000}}}}}', "cannot be read: Exceeds the limit", None),
         ("a.json", "{", "not JSON", 1),
     ],
 )

@@ -76,6 +76,9 @@ def test_nothing_is_no_filter() -> None:
         ({"a": {"$exists": 1}}, r"must be true or false, got 1"),
         ({"a": {}}, r"`a` has no operator"),
         ({"a": {"$gt": None}}, r"got null"),
+        ({"a": "\ud800"}, r"half of a surrogate pair"),
+        ({"a": {"$in": ["\ud800"]}}, r"half of a surrogate pair"),
+        ("a = '\ud800'", r"half of a surrogate pair"),
         (["a"], r"a filter must be a text or an object, got list"),
     ],
 )

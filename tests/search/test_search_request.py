@@ -44,6 +44,12 @@ from panglot.search.request import SearchRequest, search_options
         ("where", ["year"]),
         ("where", "a = 1 and " * 1001 + "a = 1"),
         ("fields", ("x",) * 501),
+        ("fields", (None,)),
+        ("languages", [1]),
+        ("query", "dru\udcffcken"),
+        ("languages", ("d\ud800",)),
+        ("score_threshold", 10**400),
+        ("boost", 10**400),
     ],
 )
 def test_a_wrong_request_names_its_field(field: str, value: Any) -> None:

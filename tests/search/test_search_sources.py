@@ -267,6 +267,9 @@ def test_what_has_no_documents_is_told_what_documents_are(tmp_path: Path) -> Non
         found(tmp_path / "folder")
     with pytest.raises(PanglotError, match=r"unknown kind of document\. Fix: give \.html, \.md"):
         found(tmp_path / "folder" / "a.docx")
+    (tmp_path / "all.json").write_text('{"documents": [{"id": "1", "text": "Click Print."}]}')
+    with pytest.raises(PanglotError, match=r"all\.json, .*must be a list of documents, got one object"):
+        found(tmp_path / "all.json")
     with pytest.raises(PanglotError, match="no documents are named"):
         found("")
 

@@ -133,8 +133,10 @@ def test_a_wrong_document_is_named_and_nothing_is_written(
 
 
 def test_a_wrong_list_of_ids_is_refused(client: httpx.Client) -> None:
-    for body in ({"ids": []}, {"ids": "en-1"}, {"ids": [1]}, {"id": ["en-1"]}, {}):
-        response = client.post("/documents/delete", json=body)
+    for body in ({"ids": []}, {"ids": "en-1"}, {"ids": [1]}, {"id": ["en-1"]}, {}, {"ids": ["\ud800"]}):
+        response = client.post(
+            "/documents/delete", content=json.dumps(body), headers={"content-type": "application/json"}
+        )
         assert (response.status_code, error(response)["param"]) in ((400, "ids"), (400, "ids.0"), (400, "id"))
     assert client.get("/about").json()["documents"] == 1
 

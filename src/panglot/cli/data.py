@@ -51,7 +51,8 @@ def check(
     if more and not against:
         raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
     report = checking.check(options.in_language([name], language)[0], against=(*against, *more), data_dir=data_dir)
-    place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
+    beside = Path(name).with_name(f"{Path(name).name}.rejected.jsonl")
+    place = (place or beside) if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
     if options.deliver_json(_findings(report), to_json):

@@ -22,6 +22,7 @@ from panglot.data.columns import Bools, Ints, Ints32, open_table, origin, pc, st
 
 TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
 QRELS = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("relevance", pa.int16())])
+MAX_RELEVANCE = 2**15 - 1
 
 _PARTS = ("questions", "passages", "qrels")
 # The digest of so many texts is remembered, and so are parts of collections with so MANY, which memory may not hold.
@@ -92,9 +93,10 @@ class Collection:
                 missing, side = (question, "question") if question not in rows[0] else (passage, "passage")
                 problem = f"a judgement names the {side} {missing!r}, which is not there"
                 raise PanglotError(problem, hint=f"add the {side} or remove the judgement")
-            if pairs.setdefault((rows[0][question], rows[1][passage]), relevance) != relevance:
-                both = f"{pairs[rows[0][question], rows[1][passage]]} and {relevance}"
-                problem = f"the question {question!r} and the passage {passage!r} are judged {both}"
+            if abs(relevance) > MAX_RELEVANCE:
+                raise PanglotError(f"the relevance {relevance} has more than 16 bits", hint="write 0, 1 or more")
+            if (before := pairs.setdefault((rows[0][question], rows[1][passage]), relevance)) != relevance:
+                problem = f"the question {question!r} and the passage {passage!r} are judged {before} and {relevance}"
                 raise PanglotError(problem, hint="keep one of the two judgements")
         columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
         judged = pa.table([*map(pa.array, columns, QRELS.types)], QRELS)
@@ -302,10 +304,8 @@ def _framed(column: pa.Array) -> bytes:
 def source_key(files: Iterable[Path], **options: object) -> str:
     """Return a digest of the files' names, sizes and times, of the options and of the readers' version."""
     parts = [str(_READERS), *(f"{key}={options[key]!r}" for key in sorted(options))]
-    for path in sorted(files):
-        state = path.stat()
-        parts.append(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}")
-    return digest(*parts)
+    states = ((path.resolve(), path.stat()) for path in sorted(files))
+    return digest(*parts, *(f"{path}|{state.st_size}|{state.st_mtime_ns}" for path, state in states))
 
 
 def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None) -> Collection:

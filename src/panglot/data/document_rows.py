@@ -116,14 +116,14 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
     usual = "\t" if ending_of(path) == "tsv" else ","
     lines = (text for _, text in whole_lines(path))
     first = next(lines, "")
-    delimiter = _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
-    if delimiter != usual:
-        note(f"cells are separated by {delimiter!r}")
-    # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
-    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     names: list[str] = []
     line = 1
     try:
+        delimiter = _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
+        if delimiter != usual:
+            note(f"cells are separated by {delimiter!r}")
+        # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
         for cells in reader:
             if cells and not names:
                 names = cells
@@ -139,10 +139,11 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
                 yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
             line = reader.line_num + 1
     except csv.Error as error:
+        problem = f"the row that begins here cannot be read: {error}"
         hint = 'close each quotation mark, and write one inside a cell twice ("")'
-        raise PanglotError(
-            f"the row that begins here cannot be read: {error}", file=path, line=line, hint=hint
-        ) from None
+        if "new-line" in str(error):
+            problem, hint = "a line ends with a carriage return alone", "end lines with LF or CRLF"
+        raise PanglotError(problem, file=path, line=line, hint=hint) from None
     if not names:
         raise PanglotError("the file is empty", file=path, hint="fetch or write it again")
 

@@ -91,6 +91,8 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
         problem = f"not JSON: {error.msg} (column {error.colno})"
         hint = "correct the line, or fetch the file again if it was cut short"
         raise PanglotError(problem, file=path, line=error.lineno if line is None else line, hint=hint) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits.
+        raise PanglotError(f"cannot be read: {error}", file=path, line=line, hint="put it in quotes") from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, line=line, hint="flatten it") from error
 
@@ -176,7 +178,7 @@ def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:
 def as_object(value: object, path: Path, line: int) -> dict[str, Any]:
     """Return a JSON value that must be an object."""
     if not isinstance(value, dict):
-        hint = 'write one object per line, such as {"language": …, "passage": …}'
+        hint = 'write one object per line: {"id": …, "text": …} for documents, {"language": …, "passage": …} for rows'
         raise PanglotError(f"not a JSON object but {type(value).__name__}", file=path, line=line, hint=hint)
     return cast("dict[str, Any]", value)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any
 
+from panglot._errors import PanglotError
+
 # Hiragana uses it too, so that Unicode calls its script "Common".
 _LONG_VOWEL = "ー"
 _DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
@@ -32,6 +34,17 @@ _MEMBERS = {
     "Aran": ("Arab",), "Hans": ("Hani",), "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
     "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"),
 }  # fmt: skip
+
+
+def encodable(text: str, field: str) -> str:
+    """Return a text that UTF-8, and therefore Arrow, can hold.
+
+    Raises:
+        PanglotError: It has half of a surrogate pair.
+    """
+    if LONE_SURROGATE.search(text):
+        raise PanglotError("the text has half of a surrogate pair", field=field, hint="correct the escape")
+    return text
 
 
 def has_dotted_capital(language: str) -> bool:

@@ -38,7 +38,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
-from panglot.data.letters import LONE_SURROGATE
+from panglot.data.letters import encodable
 
 FIELDS = ("group", "language", "question", "passage")
 TEXT_FIELDS = (*FIELDS, "id")
@@ -272,17 +272,6 @@ def as_text(value: object, field: str) -> str | None:
         problem = f"must be a text or a number, got {type(value).__name__}"
         raise PanglotError(problem, field=field, hint="put it in quotes")
     return encodable(value, field)
-
-
-def encodable(text: str, field: str) -> str:
-    """Return a text that UTF-8, and therefore Arrow, can hold.
-
-    Raises:
-        PanglotError: It has half of a surrogate pair.
-    """
-    if LONE_SURROGATE.search(text):
-        raise PanglotError("the text has half of a surrogate pair", field=field, hint="correct the escape")
-    return text
 
 
 def _as_truth(value: object, field: str) -> bool:

@@ -178,6 +178,8 @@ def _read_json(path: Path) -> dict[str, dict[str, float]]:
         value: Any = json.loads(read_text(path), object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise PanglotError(f"not JSON: {error.msg}", file=path, line=error.lineno, hint=_JSON_HINT) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits.
+        raise PanglotError(f"cannot be read: {error}", file=path, hint=_JSON_HINT) from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, hint=_JSON_HINT) from error
     # mteb's predictions nest the questions in a subset and a split, next to facts about the model.

@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, cast
 from unicodedata import east_asian_width
 
 from panglot._errors import PanglotError
+from panglot.data.letters import encodable
 from panglot.search.document import (
     FIELD,
     KEYWORDS,
@@ -59,6 +60,7 @@ def parse_filter(value: object) -> Filter | None:
     if isinstance(value, Filter):
         return value
     if isinstance(value, str):
+        encodable(value, FIELD)
         if not value.strip():
             return None
         if not value.lstrip().startswith("{"):
@@ -323,7 +325,9 @@ def _condition(name: str, operator: str, value: object) -> Filter:
 
 
 def _scalar(name: str, operator: str, value: object) -> Scalar:
-    if isinstance(value, str | int | float) and not (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, str):
+        return encodable(value, FIELD)
+    if isinstance(value, int | float) and not (isinstance(value, float) and not math.isfinite(value)):
         return value
     problem = f"`{operator}` of `{name}` must have a text, a number or a truth value, got {_shown(value)}"
     raise PanglotError(problem, field=FIELD, hint="use `$in` for a list" if isinstance(value, list) else "change it")

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
+from panglot.data.letters import encodable
 from panglot.search.document import Document, Filter
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import Source
@@ -67,6 +68,10 @@ class Option:
         if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
             kind = f"a list of {self.item}s" if self.type is tuple else f"of type {self.type.__name__}"
             self._refuse(f"must be {kind}, got {value!r}", "change its type")
+        for each in [value] if isinstance(value, str) else value if isinstance(value, tuple | list) else ():
+            if not isinstance(each, str):
+                self._refuse(f"must consist of texts, got {each!r}", "put it in quotes")
+            encodable(each, self.name)
         if self.choices and value not in self.choices:
             self._refuse(f"must be one of {', '.join(self.choices)}, got {value!r}", "choose one of these")
         low, high = self.minimum, self.maximum
@@ -77,7 +82,7 @@ class Option:
             if low and not (isinstance(value, str) and value.strip()):
                 self._refuse("must not be empty", "ask something")
         # A comparison with NaN is false, so that this refuses it too.
-        elif low is not None and high is not None and not low <= float(value) <= high:  # type: ignore[arg-type]
+        elif low is not None and high is not None and not low <= value <= high:  # type: ignore[arg-type]
             self._refuse(f"must be between {low:g} and {high:g}, got {value}", "choose a value in range")
 
     def _refuse(self, problem: str, hint: str) -> None:

@@ -11,11 +11,12 @@ from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import FastAPI, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
 from panglot.data.files import BOM
+from panglot.data.letters import LONE_SURROGATE
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
 from panglot.service.engine import Engine
@@ -60,6 +61,13 @@ class IdsRequest(BaseModel):
     )
 
     ids: list[str] = Field(description="Ids of documents", min_length=1, max_length=_MAX_IDS)
+
+    @field_validator("ids")
+    @classmethod
+    def _encodable(cls, ids: list[str]) -> list[str]:
+        if any(map(LONE_SURROGATE.search, ids)):
+            raise ValueError("an id has half of a surrogate pair")
+        return ids
 
 
 def add_documents(app: FastAPI, engine: Engine) -> None:

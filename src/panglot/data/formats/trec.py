@@ -13,7 +13,7 @@ from typing import IO
 
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, write_text
-from panglot.data.collection import Collection, Text
+from panglot.data.collection import MAX_RELEVANCE, Collection, Text
 from panglot.data.files import RowError, numbered_lines, read_bytes
 from panglot.data.language import canonical
 from panglot.data.names import choose, pieces_of
@@ -49,7 +49,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def whole_number(text: str, field: str) -> int:
-    """Return a whole number, which may have zeros behind a point.
+    """Return a whole number of at most 16 bits, which may have zeros behind a point.
 
     >>> whole_number("2", "relevance"), whole_number("1.0", "relevance")
     (2, 1)
@@ -58,8 +58,9 @@ def whole_number(text: str, field: str) -> int:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not value.is_integer():
-        raise PanglotError(f"expected a whole number, got {text!r}", field=field, hint="write 0, 1 or more")
+    if not (value.is_integer() and abs(value) <= MAX_RELEVANCE):
+        problem = f"expected a whole number of at most {MAX_RELEVANCE:,}, got {text!r}"
+        raise PanglotError(problem, field=field, hint="write 0, 1 or more")
     return int(value)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.data.document_rows import TABLES, document_rows
-from panglot.data.files import ending_of
+from panglot.data.files import ending_of, read_json
 from panglot.data.ingest import row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
@@ -71,6 +71,8 @@ def find_documents(
     others = row_files(path) or (path.is_file() and ending_of(path) == "json")
     if path.exists() and not _is_data_set(path) and (from_docs.has_pages(path) or not others):
         return LongDocuments(_sections(path, language, progress), chunk_tokens)
+    if path.is_file() and ending_of(path) == "json":
+        _refuse_object(path)
     collection = registry.read(str(name), data_dir=data_dir, language=language if path.exists() else None)
     passages = (
         {**{name: each[name] for name in ("id", "text", "language", "group")}, "dataset": collection.name}
@@ -93,6 +95,14 @@ def read_passages(
     if not isinstance(documents, LongDocuments):
         return read_documents(documents, progress=progress)
     return cut_documents(read_documents(documents.documents), encoder, documents.tokens, progress)
+
+
+def _refuse_object(path: Path) -> None:
+    """Refuse a JSON file of one object that is not a data set, in which ``data`` has the articles (SQuAD)."""
+    found = read_json(path)
+    if isinstance(found, dict) and "data" not in found:
+        problem, hint = "must be a list of documents, got one object", 'write [{"id": …, "text": …}], or one per line'
+        raise PanglotError(problem, file=path, field="documents", hint=hint)
 
 
 def _documents_of_index(folder: Path) -> Iterator[Document]:
