@@ -94,10 +94,32 @@ def test_a_shell_completes_commands_and_choices() -> None:
     assert completed("panglot search --mode b", 3) == ["balanced"]
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "list"]])
+def test_a_reader_that_goes_away_is_no_fault(arguments: list[str]) -> None:
+    run = [sys.executable, "-m", "panglot.cli.main", *arguments]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert (child.stderr.read(), child.wait()) == ("", 141)
+
+
+def test_a_table_without_a_reader_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_text: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "write", gone)
+    with pytest.raises(BrokenPipeError):
+        print_table(["language"], [["German"]])
+
+
 def test_a_table_is_not_folded_in_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     print_table(["language", "text"], [["South Levantine Arabic", "word " * 40]])
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines == [line.rstrip() for line in lines]
     monkeypatch.setenv("COLUMNS", "80")
     print_table(["language", "text"], [["South Levantine Arabic", "word " * 40]])
     assert len(capsys.readouterr().out.splitlines()) > 3

@@ -163,6 +163,7 @@ def test_lexicons_are_told_from_data_sets(tmp_path: Path) -> None:
     assert looks_like(written(tmp_path / "en-sw.tsv", "lake\tziwa\n"))
     assert looks_like(panlex(tmp_path / "dump"))
     assert not looks_like(written(tmp_path / "rows.jsonl", "{}"))
+    assert not looks_like(written(tmp_path / "train.csv", '\ufeffgroup,language,question,"passage"\n1,en,a,b\n'))
     assert not looks_like(tmp_path)
 
 

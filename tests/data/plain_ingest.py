@@ -10,6 +10,7 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
+from panglot.data.document_rows import document_rows
 from panglot.data.files import (
     BOM,
     RowError,
@@ -82,7 +83,10 @@ def plain_ingest(paths: list[Path] | Path, *, name: str = "", on_error: OnError 
     errors.sort(key=lambda error: (order.index(error.file), error.line))
     name = name or (paths[0].stem if is_parquet(paths[0]) else paths[0].name.split(".", 1)[0])
     if on_error == "raise" and all(row.question is None for row in rows):
-        raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
+        first = next(document_rows(paths[0], ()), None)
+        fields = f" (fields: {', '.join(first[1])})" if first else ""
+        hint = "name the field of questions `question`, or add a line with a question"
+        raise PanglotError(f"{name} has no questions{fields}", field="question", hint=hint)
     # A row that is rejected for what other rows hold may still say that its file is a test set.
     test_only = any(line.row.test_only for line in lines)
     return Ingested(build(name, rows, test_only=test_only), errors)

@@ -125,7 +125,8 @@ def test_a_very_long_passage(tmp_path: Path) -> None:
         ),
         ([{**GOOD[0], "test_only": "perhaps"}], 'line 1, field "test_only": must be true or false'),
         ([{"language": "en", "question": " ", "passage": ""}], "line 1.*neither"),
-        ([{"language": "en", "passage": "p"}], "has no questions"),
+        ([{"language": "en", "passage": "p"}], r"has no questions \(fields: language, passage\)"),
+        ([{"language": "en", "query": "q", "passage": "p"}], r"fields: language, query, passage\).*`question`"),
         ([{"language": "en", "passage": "p\ud800"}], "surrogate"),
     ],
 )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError, located
-from panglot.data.files import numbered_lines, parquet_records, read_xml
+from panglot.data.files import BOM, numbered_lines, opened, parquet_records, read_xml
 from panglot.data.language import canonical, canonical_or_none
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _COLUMNS = ("lang", "en", "target")
 _PANLEX_FILES = ("langvar.csv", "expr.csv", "denotation.csv")
 _PANLEX_CODE = re.compile(r"([a-z]{3})-\d{3}")
 _CODE_HINT = "write a code such as sw"
+_OF_ROWS = frozenset({"passage", "question", "text"})
+_LONGEST_HEADER = 1 << 16  # bytes
 
 _Row = tuple[int, Sequence[str]]
 
@@ -56,11 +58,15 @@ def entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a path is a lexicon rather than a data set. A Parquet file is one by its columns."""
+    """Return whether a path is a lexicon rather than a data set. Tables with the columns of rows are none."""
     if path.is_dir():
         return (path / _PANLEX_FILES[2]).is_file()
     if _ending(path) != "parquet":
-        return _ending(path) in _READERS and path.is_file()
+        if _ending(path) not in _READERS or not path.is_file():
+            return False
+        with opened(path) as stream:
+            first = stream.readline(_LONGEST_HEADER).removeprefix(BOM).decode("utf-8", "replace")
+        return _OF_ROWS.isdisjoint(re.findall(r"\w+", first))
     import pyarrow.parquet as pq
 
     try:

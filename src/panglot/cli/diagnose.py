@@ -135,13 +135,12 @@ def _short_name(source: str) -> str:
 
 
 def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
-    from rich.console import Console
 
     from panglot.report import print_table
     from panglot.report.diagnosis_page import HEADINGS, findings, headline, trials_table
 
     click.echo(f"{headline(found)}.\n")
-    print_table(trials_table(found, intervals=False), Console())
+    print_table(trials_table(found, intervals=False), options.console())
     for key, lines in findings(found).items():
         if lines:
             click.echo(f"\n{HEADINGS[key]}")
@@ -253,9 +252,7 @@ def probe_command(
         if found.pairs and found.figures["dataset"]["test_only"]:
             progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
     if options.deliver_json(found.figures, to_json):
-        from rich.console import Console
-
-        _print_weak(found.figures, Console())
+        _print_weak(found.figures, options.console())
 
 
 def _print_weak(figures: Mapping[str, Any], console: Console) -> None:

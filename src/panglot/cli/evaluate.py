@@ -182,8 +182,6 @@ def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | Non
 
     The page has the training curves of those ``models`` that are run folders.
     """
-    from rich.console import Console
-
     from panglot._files import write_text
     from panglot.report import from_log, print_report, to_markdown, write_html
 
@@ -194,7 +192,7 @@ def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | Non
         runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
         write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
     if text_wanted:
-        print_report(figures, Console())
+        print_report(figures, options.console())
 
 
 def _evaluate_run(

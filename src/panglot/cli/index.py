@@ -214,12 +214,11 @@ def search_command(
 
 
 def _print(result: SearchResult) -> None:
-    from rich.console import Console
     from rich.text import Text
 
     from panglot.report.labels import sanitize
 
-    console = Console()
+    console = options.console()
     # Where nothing can be bold, asterisks mark the best sentence.
     mark = "" if console.is_terminal else "**"
     console.print(Text(f"query in {_language(result)}; mode {result.mode}", style="dim"))

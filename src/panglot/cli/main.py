@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +39,18 @@ _COMMANDS = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Say that the output has no reader any more. For the error of the system, click exits with 1."""
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
 class _Lazy(click.Group):
     # The unused arguments are click's.
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -59,6 +73,14 @@ class _Lazy(click.Group):
             # click looks for similar names among the commands that are imported already.
             raise click.NoSuchCommand(error.command_name, possibilities=_COMMANDS, ctx=ctx) from error
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _reader():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _reader():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
@@ -77,7 +99,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    The exit status is 0 for success, 1 for a bug of panglot, 2 for wrong input and 130 after an interrupt.
+    The exit status is 0 for success, 1 for a bug of panglot, 2 for wrong input, 130 after an interrupt and
+    141 if the reader of the output went away.
     """
     # panglot shows progress and problems itself.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -110,10 +133,10 @@ def _run(arguments: list[str] | None) -> int:
         logging.getLogger(__name__).info("the error was raised here", exc_info=error)  # shown with --verbose
         click.echo(f"panglot: {harmless(str(error))}", err=True)
         return 2
-    except BrokenPipeError:
+    except _ReaderGoneError:
         # `panglot … | head` closed the pipe. Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 141  # As shells report a process that SIGPIPE ended.
     # Outside of its standalone mode, click returns what the command returns: an exit status or None.
     return result if isinstance(result, int) else 0
 

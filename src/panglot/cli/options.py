@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import logging
 import os
@@ -12,12 +13,15 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -209,6 +213,17 @@ def deliver_json(value: object, to_json: str | None) -> bool:
     return to_json != "-"
 
 
+def console() -> Console:
+    """Return where tables are printed. Without a reader, it raises BrokenPipeError as all output does."""
+    from rich.console import Console
+
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with 1.
+            raise BrokenPipeError
+
+    return Piped()
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """Print a table of texts to standard output. ``right`` are the columns that are aligned right."""
     from rich.console import Console
@@ -216,7 +231,13 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Seque
     from panglot.report import print_table as print_to
     from panglot.report.tables import simple_table
 
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 1000  # A file or a pipe has no width that cells would have to be folded for.
-    print_to(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]), console)
+    table = simple_table(head, rows, left=[place for place in range(len(head)) if place not in right])
+    out = console()
+    if out.is_terminal or "COLUMNS" in os.environ:
+        print_to(table, out)
+        return
+    # A file or a pipe has no width that cells would have to be folded for or padded to.
+    text = io.StringIO()
+    print_to(table, Console(width=1000, file=text))
+    for line in text.getvalue().splitlines():
+        click.echo(line.rstrip())

@@ -149,15 +149,13 @@ def demo(output: Path, pairs: int, seed: int) -> None:
 
     The collection has short facts in twelve languages. Training and test share no fact.
     """
-    from rich.console import Console
-
     from panglot._files import write_json
     from panglot.evaluation.compare import compare
     from panglot.report import print_report, write_html
     from panglot.training.loop import train
 
     start = time.perf_counter()
-    console = Console()
+    console = options.console()
     console.print("1. Training the bundled model with hybrid-row batches on starter:train …")
     folder = output / "hybrid"
     trained = train("bundled", "starter:train", folder, batches="hybrid-row", pairs=pairs, seed=seed, batch_size=24)

@@ -33,7 +33,7 @@ from panglot.data.columns import (
     store,
     take,
 )
-from panglot.data.document_rows import TABLES
+from panglot.data.document_rows import TABLES, document_rows
 from panglot.data.files import (
     BOM,
     CUT_SHORT,
@@ -200,7 +200,10 @@ def _ingest(
     plan = layout(index, group)
     del group  # 4 bytes per row that nothing needs while texts are written
     if on_error == "raise" and not len(plan.questions):
-        raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
+        first = next(document_rows(source.starts[0][1], ()), None) if source.starts else None
+        fields = f" (fields: {', '.join(first[1])})" if first else ""
+        hint = "name the field of questions `question`, or add a line with a question"
+        raise PanglotError(f"{name} has no questions{fields}", field="question", hint=hint)
     names = index.group[index.in_group]
     codes = pa.array(source.index.codes, pa.string())
     writer = _Writer(table, index.language, codes, names[np.argsort(names.wide)], stays)

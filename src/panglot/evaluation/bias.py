@@ -309,7 +309,8 @@ BIAS_MEASURES = (
     _complete_within(100),
     BiasMeasure(
         "PEER@20", "higher", "PEER@{k}", "score",
-        "p-value of a test that ranks do not depend on language. 1 means no sign of bias.",
+        "p-value of a test that ranks do not depend on language. 1 means no sign of bias. With one relevant passage "
+        "per language, as in parallel sets, it cannot become significant.",
         # If no question has passages in two languages, PEER is 1 by definition and means nothing.
         lambda ranks, span: np.where(span.parallel.any(), peer(ranks, 20), np.nan),
     ),
