@@ -229,6 +229,15 @@ def test_a_loss_is_not_shown_as_a_gain() -> None:
     assert "But only" not in " ".join(findings(sample(plain=0.9, balanced=0.95))["helps"])
 
 
+def test_queries_of_one_group_say_nothing_about_chance() -> None:
+    found = sample(plain=0.9, balanced=0.95)
+    within = found["trials"]["balanced"]["within_language"]
+    within["difference"] = {"MRR": -0.02, "interval": [-0.03, -0.01]}
+    assert "changes by −.020 [−.030, −.010], more than chance explains." in findings(found)["costs"][1]
+    within["difference"] = {"MRR": -0.02, "interval": None}
+    assert findings(found)["costs"][1] == "The mean reciprocal rank changes by −.020."
+
+
 def sample(**shares: float) -> dict[str, Any]:
     """Return a diagnosis that recommends `balanced`, with these shares of translations found."""
     trials = {

@@ -118,15 +118,16 @@ def _costs(found: _Figures) -> list[str]:
         return [f"As it is, a query finds its own document first, {searched}, in {before['R@1']:.0%} of the cases."]
     after = found["trials"][best]["within_language"]
     difference = after["difference"]
-    low, high = difference["interval"]
-    meaning = "which chance explains" if low <= 0 <= high else "more than chance explains"
-    change = format_number(difference["MRR"], sign=True)
+    change, meaning = format_number(difference["MRR"], sign=True), ""
+    if ends := difference["interval"]:
+        by_chance = "which chance explains" if ends[0] <= 0 <= ends[1] else "more than chance explains"
+        meaning = f" {format_interval(ends, sign=True)}, {by_chance}"
     own, own_before = found["trials"][best]["own_found@10"], plain["own_found@10"]
     shares = f"in {after['R@1']:.0%} of the cases instead of {before['R@1']:.0%}"
     pooled = f"{own:.0%} of the own documents are in the first 10 instead of {own_before:.0%}"
     return [
         f"A query finds its own document first, {searched}, {shares}.",
-        f"The mean reciprocal rank changes by {change} {format_interval((low, high), sign=True)}, {meaning}.",
+        f"The mean reciprocal rank changes by {change}{meaning}.",
         f"Among all documents except translations, {pooled}.",
     ]
 
