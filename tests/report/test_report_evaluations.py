@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.report import to_html, to_markdown
 from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
-from panglot.report.contents import missing, verdicts
+from panglot.report.contents import differences, missing, verdicts
 from panglot.report.evaluations import Dataset, Results, read_results
 from panglot.report.labels import bias_measures, format_number, retrieval_measures
 from panglot.report.tables import around, ticks
@@ -32,6 +33,22 @@ def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
         assert names[3] == ("multilingual", "rank_distance")
     mono = only(many).headline[0].estimates["runs/hybrid"]
     assert (mono.value, mono.interval) == (0.809, (0.798, 0.82))
+
+
+def test_reports_say_what_p_is_corrected_for() -> None:
+    many = sample_figures.comparison()
+    two = {**many, "models": many["models"][:2], "datasets": {"xquad-r": {
+        name: {**found, "differences": found["differences"][:1]} for name, found in many["datasets"]["xquad-r"].items()
+    }}}  # fmt: skip
+    says = "p is corrected for the pairs of models, not for the measures"
+    for figures, told, bold in ((many, says, "the others, corrected"), (two, "p is not corrected", "the other (p")):
+        table = differences(only(read_results(figures)))
+        assert table is not None
+        assert table.title.startswith(f"Differences between models; {told}")
+        assert table.title in to_markdown(figures)
+        page = to_html(figures)
+        assert table.title in page
+        assert f"separates it from {bold}" in page.replace("&lt;", "<")
 
 
 @pytest.mark.parametrize("given", [{}, {"datasets": None}, {"datasets": []}, {"evaluations": {}}])

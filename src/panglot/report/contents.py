@@ -239,7 +239,10 @@ def differences(dataset: Dataset) -> Table | None:
             name = comparison.name if place == 0 else ""
             rows.append(Row(name, cells, track=track, faint=p is None or p >= 0.05))
     columns = [Column("pair", left=True), Column("difference"), Column("interval"), Column("p")]
-    title = "Differences between models; p is corrected for the number of comparisons"
+    several = any(len(comparison.differences) > 1 for comparison in dataset.headline)
+    # Holm's correction is within one measure, so there is nothing to correct for one pair.
+    how = "corrected for the pairs of models, not for the measures" if several else "not corrected for the measures"
+    title = f"Differences between models; p is {how}"
     return Table(title, columns, rows, corner="measure") if rows else None
 
 
