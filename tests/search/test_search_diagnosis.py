@@ -238,6 +238,13 @@ def test_queries_of_one_group_say_nothing_about_chance() -> None:
     assert findings(found)["costs"][1] == "The mean reciprocal rank changes by −.020."
 
 
+def test_shares_are_not_rounded_to_none_or_all() -> None:
+    found = sample(plain=0.004, balanced=0.996)
+    found["trials"]["plain"]["language_share@10"]["de"]["de"] = 0.998
+    assert headline(found).startswith("Queries in German: 99.8% of the first 10 results were in German")
+    assert "99.6% of the translations are among the first 10, instead of 0.4%." in findings(found)["helps"]
+
+
 def sample(**shares: float) -> dict[str, Any]:
     """Return a diagnosis that recommends `balanced`, with these shares of translations found."""
     trials = {
