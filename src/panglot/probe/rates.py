@@ -38,7 +38,7 @@ def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
     [0.2, 0.081, 0.416]
     """
     number, rate, sizes = len(hit), float(hit.mean()), np.bincount(group)
-    effective, groups = number**2 / float((sizes**2).sum()), np.count_nonzero(sizes)
+    effective, groups = number**2 / float((sizes**2).sum()), int(np.count_nonzero(sizes))
     if 0 < rate < 1 and groups >= _MIN_GROUPS:
         spread = float((_deviations(hit, group, len(sizes)) ** 2).sum()) * _stretch(groups) / _Z**2
         effective = max(effective, number / max(1.0, spread / (rate * (1 - rate) / number)))
