@@ -52,6 +52,15 @@ def test_figures_of_draws_are_those_of_repeated_questions() -> None:
     assert sums["matrix"].shares().sum() == pytest.approx(sums["matrix"].mean())
 
 
+def test_a_figure_of_one_group_has_no_interval_whatever_other_figures_have() -> None:
+    group, language = np.arange(4), np.zeros(4, np.int64)
+    one, both = np.array([5.0, np.nan, np.nan, np.nan]), np.array([5.0, 7.0, np.nan, np.nan])
+    drawn = draw({"one": Sums.of(one, language, group), "both": Sums.of(both, language, group)}, 100, seed=0)
+    assert interval(drawn["one"]) is None
+    assert interval(drawn["both"]) == (5, 7)
+    assert interval(draw({"versions": Sums.of(both, np.arange(4), np.zeros(4, np.int64))}, 100, 0)["versions"]) is None
+
+
 def test_draws_do_not_depend_on_their_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     one, _, language, group = values()
     sums = {"one": Sums.of(one, language, group)}

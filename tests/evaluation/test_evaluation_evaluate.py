@@ -162,6 +162,21 @@ def test_one_group_has_no_interval() -> None:
     assert "one question group" in reasons(figures)["interval"]
 
 
+def test_an_interval_needs_two_groups_with_a_value() -> None:
+    questions = [("a", "en", "1"), ("b", "de", "2"), ("c", "en", "3")]
+    passages = [("p", "en", "x"), ("r", "de", "x"), ("s", "en", ""), ("t", "de", "")]
+    figures = small(questions, passages, [("a", "p"), ("a", "r"), ("b", "s"), ("c", "t")])
+    assert set(figures["crosslingual"]["interval"]) >= {"mAP"}
+    assert "mAP" in figures["multilingual"]["interval"]
+    # Only question a has an answer in its own language, and answers in two languages.
+    assert "interval" not in figures["monolingual"]
+    assert figures["multilingual"]["rank_distance"] is not None
+    assert "rank_distance" not in figures["multilingual"]["interval"]
+    alone = small(questions, passages, [("a", "p"), ("a", "r")])
+    assert "mAP" not in alone["multilingual"]["interval"]
+    assert "only one question group has" in reasons(alone)["interval"]
+
+
 def test_runs_and_judgements_written_and_read_back_give_the_same_figures(tmp_path: Path) -> None:
     questions, passages, collection = parallel()
     found = measure(questions, passages, collection, draws=0)

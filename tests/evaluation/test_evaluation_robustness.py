@@ -16,6 +16,7 @@ from panglot.augment.lexicons import Lexicon
 from panglot.cli.evaluate import evaluate_command
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.evaluate import evaluate
+from panglot.evaluation.figures import SETTINGS
 from panglot.evaluation.robustness import cut, mixed, typos
 from panglot.report import to_html, to_markdown
 
@@ -120,6 +121,16 @@ def test_the_loss_is_that_of_asking_the_changed_questions(tmp_path: Path, monkey
             assert entry["difference"] == pytest.approx(after - before)
     assert found["robustness"]["capitals"]["monolingual"]["difference"] < -0.2
     assert {"questions in mixed languages"} == {each["what"] for each in found["not_measured"]}
+
+
+def test_one_question_group_has_no_interval() -> None:
+    made = collection()
+    first = np.array([group == "q0" for group in made.questions["group"].to_pylist()])
+    alone = made.keep(first, np.ones(made.passages.num_rows, bool))
+    found = evaluate(Trigrams(), alone, robust=True, draws=50).figures
+    entry = found["datasets"]["made"]["robustness"]["capitals"]
+    assert all(entry[key]["interval"] is None for key in (*SETTINGS, "rank_distance"))
+    assert not any("[" in line for line in to_markdown(found).splitlines() if "| capitals" in line)
 
 
 def test_reports_have_a_row_for_each_change() -> None:

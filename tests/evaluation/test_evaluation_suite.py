@@ -158,6 +158,17 @@ def test_the_pool_counts_as_within_a_language_where_no_other_language_has_answer
     }  # fmt: skip
 
 
+def test_a_form_with_one_question_group_gives_no_interval() -> None:
+    models = {name: _model(a={"monolingual": [value]}, b={"monolingual": [0.2, value]})
+              for name, value in (("start", 0.4), ("other", 0.3))}  # fmt: skip
+    found = scoreboard(models, "mAP", draws=100, seed=0)
+    assert found["scores"]["start"]["interval"] is None
+    assert found["differences"]["other"]["interval"] is None
+    assert found["differences"]["other"]["lowest"]["interval"] is None
+    wider = scoreboard({name: {"b": each["b"]} for name, each in models.items()}, "mAP", draws=100, seed=0)
+    assert wider["scores"]["start"]["interval"] == pytest.approx([0.2, 0.4])
+
+
 def test_without_draws_there_are_scores_without_intervals() -> None:
     found = scoreboard({"one": _model(a={"monolingual": [0.5, 1.0]})}, "mAP", draws=0, seed=0)
     assert found["scores"]["one"] == {"score": 0.75, "interval": None, "monolingual": 0.75}

@@ -161,3 +161,16 @@ def test_a_real_model_on_real_text(tmp_path: Path) -> None:
     result.write_pairs(tmp_path / "pairs.jsonl")
     assert len(figures["weak"]) + len(figures["search"]["found"]) > 0
     assert panglot.read(tmp_path / "pairs.jsonl").languages == ("en", "sw")
+
+
+def test_the_effect_on_translations_of_one_question_has_no_interval() -> None:
+    collection = crossed(groups=8)[2]
+    first = np.array([group == "g0" for group in collection.questions["group"].to_pylist()])
+    one = collection.keep(first, np.ones(collection.passages.num_rows, np.bool_))
+    changes, many = (
+        probe(Hashed(), each, k=7, start="random", lexicons={}, depth=1).figures["search"]["changes"]
+        for each in (one, collection)
+    )
+    assert max(each["questions"] for each in changes.values()) == 2
+    assert all(each["score_interval"] is None for each in changes.values())
+    assert any(each["score_interval"] for each in many.values())

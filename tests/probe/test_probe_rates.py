@@ -61,12 +61,59 @@ def test_the_rest_and_the_difference() -> None:
     assert found["difference_interval"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist(), abs=0.004)
 
 
-def test_without_a_rest_or_with_a_few_there_is_no_difference() -> None:
+def test_without_a_rest_or_with_a_few_groups_there_is_no_difference() -> None:
     hit, group = np.arange(30) < 5, np.arange(30)
     assert against_rest(hit, group, np.ones(30, np.bool_))["rest"] is None
     few = against_rest(hit, group, np.arange(30) < 9)
     assert few["rest"] == 0
     assert few["difference"] is None
+    # Ten versions of one question say as little about others, on either side.
+    hit, group = clustered(0, groups=30, times=10)
+    for inside in (group == 0, group > 0, group < 9):
+        found = against_rest(hit, group, inside)
+        assert (found["difference"], found["difference_interval"]) == (None, None)
+    assert against_rest(hit, group, group < 10)["difference_interval"] is not None
+
+
+def test_versions_of_one_question_are_one_question() -> None:
+    one = np.zeros(8, np.int64)
+    for hit in (np.arange(8) % 2 == 0, np.ones(8, np.bool_)):
+        rate, low, high = share(hit, one)
+        theirs = stats.binomtest(1, 1).proportion_ci(0.95, method="wilson")
+        assert high - low >= theirs.high - theirs.low
+        assert low <= rate <= high
+    # A question with many versions counts as one among others.
+    lopsided = np.repeat(np.arange(10), [91, *[1] * 9])
+    assert np.subtract(*share(np.ones(100, np.bool_), lopsided)[:2]) > 0.5
+
+
+@pytest.mark.parametrize("inside", [10, 15, 30, "language"])
+@pytest.mark.parametrize("weak", [(0.3, 2.0), (2.0, 10.0), (0.5, 0.5)])
+def test_one_interval_in_twenty_misses_when_nothing_differs(inside: int | str, weak: tuple[float, float]) -> None:
+    """Versions of a question fail together, and the slice is a few questions, or one version of each."""
+    runs, versions, missed, shares_missed = 300, 8, 0, 0
+    group = np.repeat(np.arange(150), versions)
+    chosen = np.arange(len(group)) % versions == 0 if isinstance(inside, str) else group < inside
+    generator = np.random.default_rng(0)
+    for _ in range(runs):
+        hit = generator.random(len(group)) < generator.beta(*weak, 150)[group]
+        found = against_rest(hit, group, chosen)
+        low, high = found["difference_interval"]
+        missed += not low <= 0 <= high
+        low, high = found["interval"]
+        shares_missed += not low <= weak[0] / sum(weak) <= high
+    assert 0.005 <= missed / runs <= 0.09
+    assert 0.005 <= shares_missed / runs <= 0.1
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 5, 8])
+def test_the_interval_of_few_questions_is_not_too_narrow(groups: int) -> None:
+    generator, group = np.random.default_rng(1), np.repeat(np.arange(groups), 8)
+    missed = 0
+    for _ in range(300):
+        _, low, high = share(generator.random(len(group)) < generator.beta(0.3, 2.0, groups)[group], group)
+        missed += not low <= 0.3 / 2.3 <= high
+    assert missed / 300 <= 0.08
 
 
 def test_a_mean_over_groups_is_students() -> None:

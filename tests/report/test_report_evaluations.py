@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.report import to_html, to_markdown
 from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
-from panglot.report.contents import missing, verdicts
+from panglot.report.contents import differences, missing, summary, verdicts
 from panglot.report.evaluations import Dataset, Results, read_results
-from panglot.report.labels import bias_measures, format_number, retrieval_measures
+from panglot.report.labels import bias_measures, format_number, format_p, percent, retrieval_measures
 from panglot.report.tables import around, ticks
 
 
@@ -32,6 +33,22 @@ def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
         assert names[3] == ("multilingual", "rank_distance")
     mono = only(many).headline[0].estimates["runs/hybrid"]
     assert (mono.value, mono.interval) == (0.809, (0.798, 0.82))
+
+
+def test_reports_say_what_p_is_corrected_for() -> None:
+    many = sample_figures.comparison()
+    two = {**many, "models": many["models"][:2], "datasets": {"xquad-r": {
+        name: {**found, "differences": found["differences"][:1]} for name, found in many["datasets"]["xquad-r"].items()
+    }}}  # fmt: skip
+    says = "p is corrected for the pairs of models, not for the measures"
+    for figures, told, bold in ((many, says, "the others, corrected"), (two, "p is not corrected", "the other (p")):
+        table = differences(only(read_results(figures)))
+        assert table is not None
+        assert table.title.startswith(f"Differences between models; {told}")
+        assert table.title in to_markdown(figures)
+        page = to_html(figures)
+        assert table.title in page
+        assert f"separates it from {bold}" in page.replace("&lt;", "<")
 
 
 @pytest.mark.parametrize("given", [{}, {"datasets": None}, {"datasets": []}, {"evaluations": {}}])
@@ -119,7 +136,7 @@ def test_every_number_can_be_formatted(value: float, kind: str) -> None:
     text = format_number(value, kind)  # pyright: ignore[reportArgumentType]
     assert text
     assert "-" not in text
-    assert not text.startswith("−.000")
+    assert not text.startswith("−") or any(digit in text for digit in "123456789∞")
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
@@ -129,3 +146,27 @@ def test_a_scale_holds_its_values_and_its_ticks(values: list[float]) -> None:
     assert max(values) <= scale.high + 1e-9
     assert all(scale.low - 1e-9 <= at <= scale.high + 1e-9 for at in ticks(scale))
     assert len(ticks(scale)) <= 11
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (format_number(0.9996), ".9996"), (format_number(0.99996), ".99996"), (format_number(1 - 1e-12), "1.000"),
+        (format_number(0.0004), ".0004"), (format_number(1e-12), ".000"), (format_number(0), ".000"),
+        (format_number(-0.0003, sign=True), "−.0003"), (format_number(-1e-7, sign=True), ".000"),
+        (format_number(-0.04, "rank", sign=True), "0.0"), (format_number(1e-7, sign=True), ".000"),
+        (percent(0.996), "99.6%"), (percent(0.0004), "0.04%"), (percent(1), "100%"), (percent(1.004), "100.4%"),
+        (format_p(0.0496), "< .050"), (format_p(0.0494), ".049"), (format_p(0.05), ".050"), (format_p(0.9996), ".9996"),
+    ],
+)  # fmt: skip
+def test_nothing_looks_like_none_or_all_or_significant_that_is_not(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_languages_without_passages_are_not_in_the_pool() -> None:
+    figures = sample_figures.figures()
+    found = figures["datasets"]["xquad-r"]
+    assert f"With all {len(found['languages'])} languages in one pool" in summary(only(read_results(figures)))
+    found["languages"] = [*found["languages"], "fi"]
+    found["pool"] = {**found["pool"], "fi": 0}
+    assert f"With all {len(found['languages']) - 1} languages in one pool" in summary(only(read_results(figures)))

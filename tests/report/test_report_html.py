@@ -281,3 +281,19 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(target.parent) == ["report.html"]  # noqa: PTH208
     with pytest.raises(PanglotError, match="cannot write"):
         write_html(target / "below" / "report.html", sample_figures.figures())
+
+
+def test_small_distances_and_shares_are_not_written_as_nothing() -> None:
+    figures = sample_figures.figures()
+    found = figures["datasets"]["xquad-r"]
+    codes = found["languages"]
+    found["geometry"]["mean_distance"] = {x: {y: 0.012 for y in codes if y != x} for x in codes}
+    found["multilingual"]["language_share@10"] = {x: {y: 0.996 if x == y else 0.0004 for y in codes} for x in codes}
+    text = to_html(figures)
+    # The scale ends at .015, which is neither .01 nor .02.
+    assert "<span>.000</span>" in text
+    assert "<span>.015</span>" in text
+    assert ">.012</td>" in text
+    assert ">99.6</td>" in text
+    assert ">0.04</td>" in text
+    assert "99.6% in the same language" in text

@@ -229,6 +229,22 @@ def test_a_loss_is_not_shown_as_a_gain() -> None:
     assert "But only" not in " ".join(findings(sample(plain=0.9, balanced=0.95))["helps"])
 
 
+def test_queries_of_one_group_say_nothing_about_chance() -> None:
+    found = sample(plain=0.9, balanced=0.95)
+    within = found["trials"]["balanced"]["within_language"]
+    within["difference"] = {"MRR": -0.02, "interval": [-0.03, -0.01]}
+    assert "changes by −.020 [−.030, −.010], more than chance explains." in findings(found)["costs"][1]
+    within["difference"] = {"MRR": -0.02, "interval": None}
+    assert findings(found)["costs"][1] == "The mean reciprocal rank changes by −.020."
+
+
+def test_shares_are_not_rounded_to_none_or_all() -> None:
+    found = sample(plain=0.004, balanced=0.996)
+    found["trials"]["plain"]["language_share@10"]["de"]["de"] = 0.998
+    assert headline(found).startswith("Queries in German: 99.8% of the first 10 results were in German")
+    assert "99.6% of the translations are among the first 10, instead of 0.4%." in findings(found)["helps"]
+
+
 def sample(**shares: float) -> dict[str, Any]:
     """Return a diagnosis that recommends `balanced`, with these shares of translations found."""
     trials = {

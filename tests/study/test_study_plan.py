@@ -35,6 +35,13 @@ def test_the_smallest_difference_is_found_in_four_studies_of_five(seeds: int, gr
     assert found / 1000 == pytest.approx(0.8, abs=0.05)
 
 
+def test_a_figure_of_one_question_group_has_neither_an_interval_nor_p() -> None:
+    of_one_group = SeedFigures(np.array([0.01, 0.02]), np.full((2, 1000), np.nan), 1)
+    found, p = t_test(of_one_group)
+    assert (found.value, found.interval, p) == (pytest.approx(0.015), None, None)
+    assert smallest_difference(of_one_group, 10, 400, 0.05) is None
+
+
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch) -> design.Study:
     monkeypatch.chdir(STUDIES.parent)

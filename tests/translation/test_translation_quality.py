@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ from panglot.translation.quality import (
     wrong_language,
     wrong_script,
 )
-from panglot.translation.translate import distant
+from panglot.translation.translate import distant, similarity_filter, unlike_rows
 
 REASONS = {"language", "script", "length", "copied", "numbers", "names", "repeated"}
 ENGLISH = (
@@ -145,8 +147,61 @@ def test_distant_needs_no_threshold_of_the_encoder() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     near = vectors + 0.01 * random.normal(size=vectors.shape).astype(np.float32)
     near[[3, 50]] = vectors[[50, 3]]
-    assert set(np.flatnonzero(distant(vectors, near))) == {3, 50}
-    assert not distant(vectors[:5], near[:5][::-1]).any()
+    others = unlike_rows([f"text {row}" for row in range(100)])
+    assert others.tolist() == [99, *range(99)]
+    assert set(np.flatnonzero(distant(vectors, near, others))) == {3, 50}
+    assert not distant(vectors[:5], near[:5][::-1], unlike_rows([*"abcde"])).any()
+
+
+class Dictionary:
+    """An encoder of numbered texts, whose translations have nearly the vectors of their sources."""
+
+    def __init__(self, rows: int) -> None:
+        random = np.random.default_rng(0)
+        both = np.stack([random.normal(size=(rows, 64))] * 2)
+        both[1] += 0.03 * random.normal(size=both[1].shape)
+        self.vectors = (both / np.linalg.norm(both, axis=2, keepdims=True)).astype(np.float32)
+
+    def encode(self, texts: Sequence[str], side: str) -> npt.NDArray[np.float32]:
+        del side
+        return np.array([self.vectors[int(text[0] == "t"), int(text[1:])] for text in texts])
+
+
+@pytest.mark.parametrize("repeats", ["texts", "translations", "groups"])
+def test_repeated_texts_are_no_reason_to_drop_good_translations(repeats: str) -> None:
+    """Without this, the limit is the cosine of true pairs if more than one neighbour in twenty is alike."""
+    rows = [*range(360), *np.repeat(range(360, 400), 2).tolist()]
+    texts, made, groups = [f"s{row}" for row in rows], [f"t{row}" for row in rows], [str(row) for row in rows]
+    made[7], made[90] = made[90], made[7]
+    encoder = Dictionary(400)
+    # Texts 400 to 439 mean the same as 360 to 399 in other words.
+    encoder.vectors = np.concatenate([encoder.vectors, encoder.vectors[:, 360:]], axis=1)
+    again = slice(361, None, 2)
+    if repeats != "texts":
+        texts[again] = [f"s{row}" for row in range(400, 440)]
+    if repeats == "groups":
+        made[again] = [f"t{row}" for row in range(400, 440)]
+    else:
+        groups = [""] * len(rows)
+    marks = similarity_filter(encoder)(texts, made, groups, "question")
+    assert np.flatnonzero(marks).tolist() == [7, 90]
+
+
+def test_rows_that_are_all_alike_are_not_judged() -> None:
+    assert unlike_rows(["same"] * 40).tolist() == [-1] * 40
+    assert not any(similarity_filter(Dictionary(2))(["s1"] * 40, ["t0"] * 40, [""] * 40, "passage"))
+
+
+@given(st.lists(st.tuples(*[st.sampled_from(["", "a", "b", "c"])] * 2), max_size=12))
+def test_unlike_rows_by_their_definition(rows: list[tuple[str, str]]) -> None:
+    def alike(one: int, other: int) -> bool:
+        return any(a == b != "" for a, b in zip(rows[one], rows[other], strict=True))
+
+    expected = [
+        next((place for step in range(1, len(rows)) if not alike(row, place := (row - step) % len(rows))), -1)
+        for row in range(len(rows))
+    ]
+    assert unlike_rows([a for a, _ in rows], [b for _, b in rows]).tolist() == expected
 
 
 def test_human_translations_are_spared(data_dir: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,27 @@ KILLS = 5
 def run(folder: Path, given_rows: Collection, to: tuple[str, ...] = ("es",), **options: object) -> Translated:
     with Store(folder / "store.sqlite") as store:
         return translate(given_rows, to, [made_apertium(folder, **options)], store, thresholds=NO_LIMITS)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_filter_by_an_encoder_gets_the_rows_that_were_translated_with_their_groups(tmp_path: Path) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def second(texts: Sequence[str], made: Sequence[str], groups: Sequence[str], side: str) -> list[bool]:
+        asked.extend((side, *row) for row in zip(groups, texts, made, strict=True))
+        return [group.endswith("1") for group in groups]
+
+    with Store(tmp_path / "store.sqlite") as store:
+        done = translate(collection(3), ("es",), [made_apertium(tmp_path)], store, thresholds=NO_LIMITS, distant=second)
+    assert (
+        "question",
+        "q2",
+        "What is the thing with number 2 called?",
+        "spa What is the thing with number 2 called?",
+    ) in asked
+    assert len(asked) == 6
+    assert [(row["source"], row["reasons"]) for row in done.dropped] == [
+        ("en:q1", ["similarity"]), ("en:p1", ["similarity"]),
+    ]  # fmt: skip
 
 
 @settings(deadline=None)

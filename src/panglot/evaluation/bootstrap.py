@@ -142,7 +142,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
 
     All figures are computed on the same draws, so that differences of figures have intervals too. The same seed and
     number of groups give the same draws. A cell that is empty in a draw is left out of the mean. The values have the
-    shape ``[draws]``.
+    shape ``[draws]``. They are NaN for a figure of fewer than two groups, whose draws would all be the same.
     """
     if not sums:
         return {}
@@ -151,6 +151,8 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     table = np.concatenate([part for figure in sums.values() for part in (figure.total, figure.number)], axis=1)
     ends = np.cumsum([figure.total.shape[1] for figure in sums.values()])
     results = {name: np.full(draws, np.nan) for name in sums}
+    # The groups that have a value count, not those of the collection.
+    varies = {name: np.count_nonzero(figure.number.any(axis=1)) > 1 for name, figure in sums.items()}
     generator = np.random.default_rng(seed)
     size = max(1, _CELLS // max(1, groups))
     for start in range(0, draws if groups else 0, size):
@@ -161,7 +163,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
         sampled = weights @ table
         for (name, figure), end in zip(sums.items(), ends, strict=True):
             cells = figure.total.shape[1]
-            if not cells:
+            if not varies[name]:
                 continue
             low = 2 * (end - cells)
             total, counts = sampled[:, low : low + cells], sampled[:, low + cells : low + 2 * cells]

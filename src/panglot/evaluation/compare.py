@@ -122,7 +122,7 @@ def compare_questions(
     sums = {model: questions.sums() for model, questions in models.items()}
     # All models see the same draws, so that intervals of differences are paired.
     groups = max((int(questions.group.max(initial=-1)) + 1 for questions in models.values()), default=0)
-    drawn = {model: draw(each, draws, seed) if draws and groups > 1 else {} for model, each in sums.items()}
+    drawn = {model: draw(each, draws, seed) if draws else {} for model, each in sums.items()}
     first = next(iter(sums.values()))
     names = [name for name in first if all(_same(first[name], each[name]) for each in sums.values())]
     pairs = list(combinations(models, 2))

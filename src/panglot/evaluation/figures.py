@@ -122,7 +122,7 @@ def measure_ranks(
     """Measure ranks as :func:`measure` does, without the geometry, for which there are no vectors."""
     per_question = PerQuestion.of(ranks, measures)
     sums = per_question.sums()
-    drawn = draw(sums, draws, seed) if draws and _groups(ranks) > 1 else {}
+    drawn = draw(sums, draws, seed) if draws else {}
     missing: list[dict[str, str]] = _not_measured(ranks, draws)
     unmeasured = {item["what"] for item in missing}
     figures: Figures = {
@@ -176,8 +176,10 @@ def _not_measured(ranks: Ranks, draws: int) -> list[dict[str, str]]:
         found["multilingual"] = "the passages are in one language, so there is no pool of several languages"
     else:
         found |= _bias_reasons(ranks, own_only=bool(own.all()))
-    if draws and len(np.unique(ranks.question_group)) < 2:
+    if draws and _groups(ranks) < 2:
         found["interval"] = "there is only one question group"
+    elif draws and len(np.unique(ranks.question_group[ranks.question])) < 2:
+        found["interval"] = "only one question group has a relevant passage"
     return [{"what": what, "why": why} for what, why in found.items()]
 
 
@@ -204,8 +206,9 @@ def _setting(
     figures: Figures = {key: plain(sums[name].mean()) for key, name in names.items()}
     if setting == "multilingual":
         figures["pool_size"] = len(ranks.passage_language)
-    if drawn:
-        figures["interval"] = {key: list(ends) for key, name in names.items() if (ends := interval(drawn[name]))}
+    known = {key: interval(drawn[name]) for key, name in names.items()} if drawn else {}
+    if intervals := {key: list(ends) for key, ends in known.items() if ends}:
+        figures["interval"] = intervals
     first = per_question.values[next(iter(names.values()))]
     figures["left_out"] = _left_out(first, ranks)
     by_language: dict[str, Figures] = {code: {} for code in ranks.languages}

@@ -161,12 +161,13 @@ def search_changes(
     k = outcomes[0].pools.k
     found, measured = beam_search(states[:affordable], materials[:affordable], measure, k=k, beam=beam, depth=depth,
                                   budget=budget, progress=progress)  # fmt: skip
+    groups = [outcome.pools.parallel.groups[row] for outcome, row in chosen[:affordable]]
     records = [
         _record(each, outcome.record(row, collection), k)
         for each, (outcome, row) in zip(found, chosen[:affordable], strict=True)
     ]
     return {"questions": affordable, "questions_wanted": len(chosen), "texts_at_most": bound, "texts": measured,
-            "lexicons": sorted(code for code in lexicons if lexicons[code]), "changes": _by_change(found, k),
+            "lexicons": sorted(code for code in lexicons if lexicons[code]), "changes": _by_change(found, groups, k),
             "by_language": _by_language(records), "found": records}  # fmt: skip
 
 
@@ -223,8 +224,12 @@ def _record(found: Found, before: dict[str, Any], k: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_change(found: Sequence[Found], k: int) -> dict[str, Any]:
-    """Return the effect of each change alone: means over the changed questions, the strongest change first."""
+def _by_change(found: Sequence[Found], groups: Sequence[str], k: int) -> dict[str, Any]:
+    """Return the effect of each change alone: means over the changed questions, the strongest change first.
+
+    Intervals are over the ``groups`` of the questions, because translations of one question react alike.
+    """
+    group = np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
     by_change: dict[str, list[tuple[int, State, Found]]] = {}
     for number, each in enumerate(found):
         for state in each.singles:
@@ -232,7 +237,7 @@ def _by_change(found: Sequence[Found], k: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name, tried in by_change.items():
         owner = np.array([number for number, _, _ in tried], np.int64)
-        score, interval = mean(np.array([state.score for _, state, _ in tried]), owner)
+        score, interval = mean(np.array([state.score for _, state, _ in tried]), group[owner])
         sound = {number for number, _, each in tried if not each.start.weak(k)}
         drops = [each.start.other.margin - state.other.margin for _, state, each in tried]
         english_drops = [each.start.english.margin - state.english.margin for _, state, each in tried]

@@ -19,28 +19,29 @@ from panglot.evaluation.exact_scores import Bools, Doubles
 from panglot.probe.pools import Outcome
 
 _Z = 1.959963984540054
-#: With fewer questions on either side no difference is reported, because its normal interval would mean nothing.
-_MIN_QUESTIONS = 10
+#: Fewer groups do not show how much groups vary. With fewer on either side, no difference is reported.
+_MIN_GROUPS = 10
 
 
 def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
     """Return the share of hits and the ends of its 95 % interval.
 
     The interval is Wilson's, (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with the effective number of
-    questions n = N / deff. Kish's design effect deff is the variance between groups divided by the variance of N
-    independent questions, at least 1. If all or no questions are hits, n is the number of groups. Translations share a
-    group. ``hit`` and ``group`` have the shape ``[questions]``, with at least one question.
+    questions n = N / deff. Kish's design effect deff is the variance between groups, stretched if they are few
+    (:func:`_stretch`), divided by the variance of N independent questions. n is at most N, and at least N² / Σ_g N_g²,
+    as if the questions of a group were always all hits or all none. n is that least number if all or no questions are
+    hits, or with fewer than :data:`_MIN_GROUPS` groups.
+
+    Translations share a group. ``hit`` and ``group`` have the shape ``[questions]``, with at least one question.
 
     >>> [round(value, 3) for value in share(np.arange(20) < 4, np.arange(20))]
     [0.2, 0.081, 0.416]
     """
-    number, rate = len(hit), float(hit.mean())
-    # Without any variance there is no design effect, and groups are what is independent.
-    if 0 < rate < 1:
-        spread = float((_deviations(hit, group, int(group.max()) + 1) ** 2).sum())
-        effective = number / max(1.0, spread / (rate * (1 - rate) / number))
-    else:
-        effective = float(len(np.unique(group)))
+    number, rate, sizes = len(hit), float(hit.mean()), np.bincount(group)
+    effective, groups = number**2 / float((sizes**2).sum()), int(np.count_nonzero(sizes))
+    if 0 < rate < 1 and groups >= _MIN_GROUPS:
+        spread = float((_deviations(hit, group, len(sizes)) ** 2).sum()) * _stretch(groups) / _Z**2
+        effective = max(effective, number / max(1.0, spread / (rate * (1 - rate) / number)))
     z = _Z**2 / effective
     middle = (rate + z / 2) / (1 + z)
     half = _Z * math.sqrt(rate * (1 - rate) / effective + z / (4 * effective)) / (1 + z)
@@ -50,11 +51,13 @@ def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
 def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     """Return the share of hits among some questions, the share among the rest, and the difference, with intervals.
 
-    The difference p − p' has a normal interval with the variance Σ_g (e_g − e'_g)² · G / (G − 1), where e_g and e'_g
-    are the sums of deviations of group g on each side. A group may have questions on both sides.
+    The interval of the difference p − p' is made of those of the shares, [l, u] and [l', u'], as Newcombe (1998) does:
+    p − p' − √((p − l)² + (u' − p')² − 2r(p − l)(u' − p')), and the upper end likewise. r is the correlation of p and
+    p' by Zou and Donner (2008), Σ_g e_g e'_g / √(Σ_g e_g² Σ_g e'_g²), where e_g and e'_g are the sums of deviations of
+    group g on each side. A group may have questions on both sides.
 
     All arrays have the shape ``[questions]``. The difference and its interval are None if either side has fewer than
-    :data:`_MIN_QUESTIONS` questions, and without ``rest`` if all questions are in a bucket.
+    :data:`_MIN_GROUPS` groups, and without ``rest`` if all questions are in a bucket.
     """
     rate, low, high = share(hit[inside], group[inside])
     figures: dict[str, Any] = {"weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate,
@@ -63,26 +66,31 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     if inside.all():
         return figures
     figures["rest"] = rest = float(hit[~inside].mean())
-    if min(inside.sum(), (~inside).sum()) >= _MIN_QUESTIONS:
-        groups = int(group.max()) + 1
-        deviation = _deviations(hit[inside], group[inside], groups) - _deviations(hit[~inside], group[~inside], groups)
-        half = _Z * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
+    if min(len(np.unique(group[side])) for side in (inside, ~inside)) >= _MIN_GROUPS:
+        _, bottom, top = share(hit[~inside], group[~inside])
+        one, other = (_deviations(hit[side], group[side], int(group.max()) + 1) for side in (inside, ~inside))
+        scale = math.sqrt(float((one**2).sum() * (other**2).sum()))
+        together = float((one * other).sum()) / scale if scale else 0.0
+        down, up = _reach(rate - low, top - rest, together), _reach(high - rate, rest - bottom, together)
         figures["difference"] = rate - rest
-        figures["difference_interval"] = [rate - rest - half, rate - rest + half]
+        figures["difference_interval"] = [rate - rest - down, rate - rest + up]
     return figures
+
+
+def _reach(one: float, other: float, together: float) -> float:
+    """Return how far an end of the interval of a difference is from it, given those of both sides."""
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * together * one * other))
 
 
 def mean(value: Doubles, group: Ints) -> tuple[float, list[float] | None]:
     """Return the mean of values and its 95 % Student interval over groups, or None with fewer than two groups."""
-    from scipy.special import stdtrit
-
     centre = float(value.mean())
     groups = len(np.unique(group))
     if groups < 2:
         return centre, None
     # Only groups are independent of each other.
     deviation = np.bincount(group, value - centre) / len(value)
-    half = float(stdtrit(groups - 1, 0.975)) * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
+    half = math.sqrt(float((deviation**2).sum()) * _stretch(groups))
     return centre, [centre - half, centre + half]
 
 
@@ -91,10 +99,14 @@ def _deviations(hit: Bools, group: Ints, groups: int) -> Doubles:
     return np.bincount(group, hit - hit.mean(), groups) / len(hit)
 
 
-def _small_sample(group: Ints) -> float:
-    """Return G / (G − 1), the correction of a variance over few groups."""
-    number = len(np.unique(group))
-    return number / (number - 1) if number > 1 else 1.0
+def _stretch(groups: int) -> float:
+    """Return t² · G / (G − 1): by how much a sum of squared deviations of G groups gives a squared half interval.
+
+    It corrects the variance for its few groups, and Student's t stands for z.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(groups - 1, 0.975)) ** 2 * groups / (groups - 1)
 
 
 #: Bounds of the buckets, the upper one within a bucket of lengths and the lower one within one of fertilities.

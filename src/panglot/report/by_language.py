@@ -8,7 +8,7 @@ from functools import partial
 from statistics import fmean
 
 from panglot.report.evaluations import Dataset, dig, number
-from panglot.report.labels import Kind, format_number, language_name, short_names
+from panglot.report.labels import Kind, format_number, language_name, percent, short_names
 from panglot.report.markup import Child, Markup, tag
 from panglot.report.tables import Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
@@ -240,11 +240,11 @@ def flow(title: Child, shares: Matrix, codes: Sequence[str]) -> Markup:
             ends[y] += thick
     # What stands out is drawn last.
     parts.sort(key=lambda part: 'class="own"' in part)
-    label = f"{own:.0%} of the first results are in the language of their query"
+    label = f"{percent(own)} of the first results are in the language of their query"
     picture = tag("svg", parts, viewBox="0 0 100 100", preserveAspectRatio="none", role="img", aria_label=label)
     sides = [_labels(left, "from"), picture, _labels(right, "to", shares=True)]
     area = tag("div", sides, class_="bands", style=f"height:{max(8, 1.5 * len(names)):g}rem")
-    caption = tag("figcaption", title, tag("span", f"{own:.0%} in the same language", class_="quiet"))
+    caption = tag("figcaption", title, tag("span", f"{percent(own)} in the same language", class_="quiet"))
     return tag("figure", caption, area, class_="flow")
 
 
@@ -274,7 +274,7 @@ def _labels(sizes: Mapping[str, float], side: str, *, shares: bool = False) -> M
     for row in range(len(places) - 2, -1, -1):
         places[row] = min(places[row], places[row + 1] - room)
     spans = [
-        tag("span", _name(name), f" {size:.0%}" if shares else None, style=f"top:{100 * place:.2f}%")
+        tag("span", _name(name), f" {percent(size)}" if shares else None, style=f"top:{100 * place:.2f}%")
         for (name, size), place in zip(sizes.items(), places, strict=True)
         if size > 0
     ]

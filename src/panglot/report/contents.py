@@ -16,6 +16,7 @@ from panglot.report.labels import (
     format_p,
     language_name,
     measure,
+    percent,
     sanitize,
     short_names,
 )
@@ -129,7 +130,7 @@ def preference(dataset: Dataset) -> str:
         return ""
     code, shares = found
     name, k = language_name(code).english, key.rpartition("@")[2]
-    (first, before), *others = [(model, format_number(share, "percent", digits=2)) for model, share in shares.items()]
+    (first, before), *others = [(model, percent(share)) for model, share in shares.items()]
     pool = format_number(number(dataset.any, "multilingual", "pool_share", code), "percent", digits=2)
     text = f"Questions in {name}: {before} of the first {k} passages are in {name}"
     if others:
@@ -145,10 +146,8 @@ def summary(dataset: Dataset) -> str:
     mono, multi = dataset.value(model, "monolingual", key), dataset.value(model, "multilingual", key)
     if not mono or multi is None:
         return ""
-    text = (
-        f"With all {len(dataset.languages)} languages in one pool, "
-        f"{format_number(multi / mono, 'percent', digits=2)} of the monolingual {key} remains"
-    )
+    pools = [code for code in dataset.languages if dataset.value(model, "pool", code)] or dataset.languages
+    text = f"With all {len(pools)} languages in one pool, {percent(multi / mono)} of the monolingual {key} remains"
     distance = dataset.value(model, "multilingual", "rank_distance")
     size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
     if distance is None:
@@ -239,7 +238,10 @@ def differences(dataset: Dataset) -> Table | None:
             name = comparison.name if place == 0 else ""
             rows.append(Row(name, cells, track=track, faint=p is None or p >= 0.05))
     columns = [Column("pair", left=True), Column("difference"), Column("interval"), Column("p")]
-    title = "Differences between models; p is corrected for the number of comparisons"
+    several = any(len(comparison.differences) > 1 for comparison in dataset.headline)
+    # Holm's correction is within one measure, so there is nothing to correct for one pair.
+    how = "corrected for the pairs of models, not for the measures" if several else "not corrected for the measures"
+    title = f"Differences between models; p is {how}"
     return Table(title, columns, rows, corner="measure") if rows else None
 
 

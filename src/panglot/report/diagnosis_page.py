@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot.report.by_language import flow
 from panglot.report.html import page
-from panglot.report.labels import MISSING, format_interval, format_number, language_name
+from panglot.report.labels import MISSING, format_interval, format_number, language_name, percent
 from panglot.report.markup import Child, Markup, beside, example, join, legend, section, table_to_html, tag
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, figure
 
@@ -37,13 +37,13 @@ def headline(found: _Figures) -> str:
         return _not_measured(found)
     if len(found["pool"]) == 1:
         return f"All documents are in {language_name(code).english}, so no language can be preferred"
-    name, before = language_name(code).english, plain[_SHARES][code][code]
+    name, before = language_name(code).english, percent(plain[_SHARES][code][code])
     if best is not None:
-        after = found["trials"][best][_SHARES].get(code, {}).get(code, 0.0)
-        return f"Queries in {name}: {before:.0%} of the first 10 results were in {name}; with {best}, {after:.0%}"
+        after = percent(found["trials"][best][_SHARES][code][code])
+        return f"Queries in {name}: {before} of the first 10 results were in {name}; with {best}, {after}"
     if found["fair"] and _is_even(plain):
         return "The results do not favour the language of the query"
-    return f"Queries in {name}: {before:.0%} of the first 10 results are in {name}, and nothing that was tried helps"
+    return f"Queries in {name}: {before} of the first 10 results are in {name}, and nothing that was tried helps"
 
 
 def findings(found: _Figures) -> dict[str, list[str]]:
@@ -69,7 +69,7 @@ def _wrong(found: _Figures) -> list[str]:
     if len(found["pool"]) == 1:
         return [f"Nothing: all documents are in {language_name(code).english}. If they are not, name their languages."]
     name, share, pool = language_name(code).english, plain[_SHARES][code][code], plain["pool_share"][code]
-    fact = f"{share:.0%} of the first 10 results are in {name}, and {pool:.0%} of the documents."
+    fact = f"{percent(share)} of the first 10 results are in {name}, and {percent(pool)} of the documents."
     times = f"Over all languages, the query's own language fills {plain[_PREFERENCE]:.1f} times its share."
     if _is_even(plain):
         return [
@@ -80,7 +80,7 @@ def _wrong(found: _Figures) -> list[str]:
     if plain[_FOUND] is not None:
         lines.append(
             f"For each query, panglot looked for the translations of the document that the query was taken from. "
-            f"{plain[_FOUND]:.0%} of them are among the first 10."
+            f"{percent(plain[_FOUND])} of them are among the first 10."
         )
     return lines
 
@@ -95,14 +95,13 @@ def _helps(found: _Figures) -> list[str]:
     after, name = found["trials"][best], language_name(code).english
     kind = "The correction" if after["corrected"] else "The mode"
     lines = [
-        f"{kind} `{best}`: for queries in {name}, {after[_SHARES][code][code]:.0%} of the first 10 are in {name}.",
+        f"{kind} `{best}`: for queries in {name}, {percent(after[_SHARES][code][code])} of the first 10 are in {name}.",
         f"Over all languages, the query's own language fills {after[_PREFERENCE]:.1f} times its share.",
     ]
     if after[_FOUND] is not None:
         fewer = "But only " if after[_FOUND] < plain[_FOUND] else ""
-        lines.append(
-            f"{fewer}{after[_FOUND]:.0%} of the translations are among the first 10, instead of {plain[_FOUND]:.0%}."
-        )
+        share, before = percent(after[_FOUND]), percent(plain[_FOUND])
+        lines.append(f"{fewer}{share} of the translations are among the first 10, instead of {before}.")
     if not found["fair"] or (after[_FOUND] is not None and after[_FOUND] < 0.8):
         lines.append(training)
     return lines
@@ -115,18 +114,21 @@ def _costs(found: _Figures) -> list[str]:
         return ["The cost was not measured, because the queries were not taken from documents."]
     searched = "among the documents of its own language"
     if best is None:
-        return [f"As it is, a query finds its own document first, {searched}, in {before['R@1']:.0%} of the cases."]
+        return [
+            f"As it is, a query finds its own document first, {searched}, in {percent(before['R@1'])} of the cases."
+        ]
     after = found["trials"][best]["within_language"]
     difference = after["difference"]
-    low, high = difference["interval"]
-    meaning = "which chance explains" if low <= 0 <= high else "more than chance explains"
-    change = format_number(difference["MRR"], sign=True)
+    change, meaning = format_number(difference["MRR"], sign=True), ""
+    if ends := difference["interval"]:
+        by_chance = "which chance explains" if ends[0] <= 0 <= ends[1] else "more than chance explains"
+        meaning = f" {format_interval(ends, sign=True)}, {by_chance}"
     own, own_before = found["trials"][best]["own_found@10"], plain["own_found@10"]
-    shares = f"in {after['R@1']:.0%} of the cases instead of {before['R@1']:.0%}"
-    pooled = f"{own:.0%} of the own documents are in the first 10 instead of {own_before:.0%}"
+    shares = f"in {percent(after['R@1'])} of the cases instead of {percent(before['R@1'])}"
+    pooled = f"{percent(own)} of the own documents are in the first 10 instead of {percent(own_before)}"
     return [
         f"A query finds its own document first, {searched}, {shares}.",
-        f"The mean reciprocal rank changes by {change} {format_interval((low, high), sign=True)}, {meaning}.",
+        f"The mean reciprocal rank changes by {change}{meaning}.",
         f"Among all documents except translations, {pooled}.",
     ]
 

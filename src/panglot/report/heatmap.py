@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from panglot.report import by_language
 from panglot.report.by_language import Matrix
 from panglot.report.evaluations import Dataset, number
-from panglot.report.labels import format_number, language_name
+from panglot.report.labels import format_number, language_name, percent
 from panglot.report.markup import Child, Markup, beside, language_heading, scroll, section, swatch, table_to_html, tag
-from panglot.report.tables import Scale, around
+from panglot.report.tables import Scale, around, decimals
 
 Colour = tuple[int, int, int]
 
@@ -178,7 +178,8 @@ def _shared_scale(found: Mapping[str, Matrix], *, scores: bool = True) -> tuple[
     if not values:
         return None
     scale = Scale(0, 1 if scores else around([0.0, *values]).high)
-    write = partial(format_number, digits=2)
+    # Small distances have the decimals that the end of their scale has.
+    write = partial(format_number, digits=max(2, decimals(scale.ends)))
     return Look("s", lambda _x, _y, value: scale.share(value), write), _scale_legend("s", *map(write, scale.ends))
 
 
@@ -204,7 +205,7 @@ def language_shares(dataset: Dataset) -> Markup:
         # A share of 0 has no logarithm.
         return 0.5 + math.log2(max(value, 1e-9) / pool[y]) / (2 * doublings) if pool.get(y) else 0.5
 
-    look = Look("d", place, lambda value: f"{100 * value:.0f}")
+    look = Look("d", place, lambda value: percent(value).removesuffix("%"))
     text = f"Percentage of the first {k} passages in each language"
     tables = [
         _heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),

@@ -279,9 +279,10 @@ def _how_to_read(results: Results) -> Markup:
         "so the interval shows how the figure would vary with other questions.",
     }
     if results.compared:
+        several = "s, corrected for the pairs of models" if len(results.models) > 2 else ""
         terms["Bold"] = (
-            "The best model, if a paired randomisation test, corrected for the number of comparisons, separates it "
-            "from the others. If none is bold, the models should not be ranked."
+            f"The best model, if a paired randomisation test separates it from the other{several} (p < .05). "
+            "The number of measures is not corrected for. If none is bold, the models should not be ranked."
         )
     content = tag("dl", [[tag("dt", term), tag("dd", text)] for term, text in terms.items()], class_="terms")
     return tag("section", tag("h2", "How to read this"), content, class_="about", id="how-to-read")

@@ -98,19 +98,31 @@ def format_number(value: float | None, kind: Kind = "score", *, digits: int = 3,
 
     ``kind`` is ``score`` for ``.800``, ``rank`` for ``1,214`` or ``77.6``, ``count`` for ``48``, ``percent`` for
     ``9.3%``, which has two decimals fewer than a score, or ``times`` for ``7.3×``. Differences have a plus ``sign``.
+    A score or percentage that would look like 0 or 1 and is not has up to two decimals more.
 
     >>> format_number(0.79971), format_number(1214.2, "rank"), format_number(0.0933, "percent")
     ('.800', '1,214', '9.3%')
     >>> format_number(-0.0123, sign=True), format_number(0.5, digits=2), format_number(None)
     ('−.012', '.50', '–')
+    >>> format_number(0.9996), format_number(0.996, "percent", digits=2), format_number(-0.0003, sign=True)
+    ('.9996', '99.6%', '−.0003')
     """
     if value is None or not math.isfinite(value):
         return MISSING
     text = _unsigned(abs(value), kind, digits)
-    # What rounds to zero has no minus.
-    if value < 0 and any(digit in "123456789" for digit in text):
-        return f"−{text}"
-    return f"+{text}" if sign else text
+    # What rounds to zero has no sign, because a plus would be wrong as often as not.
+    if not any(digit in "123456789" for digit in text):
+        return text
+    return f"−{text}" if value < 0 else f"+{text}" if sign else text
+
+
+def percent(share: float) -> str:
+    """Return a share as a whole percentage, with decimals if it would look like none or all and is not.
+
+    >>> percent(0.345), percent(0.004), percent(1.0)
+    ('34%', '0.4%', '100%')
+    """
+    return format_number(share, "percent", digits=2)
 
 
 def format_interval(
@@ -126,15 +138,20 @@ def format_interval(
 
 
 def format_p(p: float | None) -> str:
-    """Return a p-value: ``.012``, or ``< .001``.
+    """Return a p-value: ``.012``, or ``< .001``. What is below .05 does not look as if it were not.
 
-    >>> format_p(0.0123), format_p(0.0002), format_p(1.0)
-    ('.012', '< .001', '1.000')
+    >>> format_p(0.0123), format_p(0.0002), format_p(1.0), format_p(0.0496)
+    ('.012', '< .001', '1.000', '< .050')
     """
-    return "< .001" if p is not None and p < 0.001 else format_number(p)
+    if p is None or p >= 0.05:
+        return format_number(p)
+    return "< .001" if p < 0.001 else "< .050" if round(p, 3) >= 0.05 else format_number(p)
 
 
 def _unsigned(value: float, kind: Kind, digits: int) -> str:
+    # Sums of exact figures may differ from 0 and 1 in their last bits.
+    if kind in {"score", "percent"} and value > 1e-9 and abs(value - 1) > 1e-9:
+        digits = next((more for more in range(digits, digits + 3) if round(value, more) not in {0, 1}), digits)
     match kind:
         case "score":
             text = f"{value:.{digits}f}"

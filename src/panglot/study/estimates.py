@@ -304,7 +304,8 @@ def combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigur
 def spread(gap: SeedFigures, *, seeds: int | None = None, groups: float | None = None) -> tuple[float, float]:
     """Return the standard error of a mean difference and its degrees of freedom (Welch and Satterthwaite).
 
-    The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts.
+    The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts. The
+    error is 0 if nothing varies, or if fewer than two question groups have a value.
     ``seeds`` and ``groups`` are those of another study that varies as much, by default those of the difference.
     """
     over_groups = gap.draws.mean(axis=0)
@@ -314,13 +315,15 @@ def spread(gap: SeedFigures, *, seeds: int | None = None, groups: float | None =
     parts[0] *= gap.groups / groups
     parts[1] /= seeds
     whole = sum(parts)
-    if whole < 1e-24:
+    if whole < 1e-24 or len(known) < 2:
         return 0.0, 1.0
     return whole**0.5, whole**2 / (parts[0] ** 2 / max(1, groups - 1) + parts[1] ** 2 / max(1, seeds - 1))
 
 
 def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     """Return the mean of a difference with its interval, and its p-value.
+
+    With one seed there is no p. If fewer than two question groups have a value, there is neither.
 
     >>> draws = np.random.default_rng(0).normal(0.1, 0.01, (1, 1000)) + np.array([[0.0], [0.02], [-0.02]])
     >>> found, p = t_test(SeedFigures(np.array([0.1, 0.12, 0.08]), draws, 200))
@@ -330,8 +333,9 @@ def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     from scipy import stats
 
     seeds, value = len(gap.values), float(gap.values.mean())
-    if seeds < 2:
-        return Estimate(value, interval(gap.draws.mean(axis=0)), seeds), None
+    over_groups = interval(gap.draws.mean(axis=0))
+    if seeds < 2 or over_groups is None:
+        return Estimate(value, over_groups, seeds), None
     error, freedom = spread(gap)
     if not error:
         return Estimate(value, (value, value), seeds), 1.0 if abs(value) < 1e-12 else 0.0

@@ -151,8 +151,8 @@ def _in_words(study: Study, found: Sequence[Finding]) -> str:
 
 
 def _sentence(found: Finding, margin: str) -> str:
-    low, high = found.difference.interval or (0.0, 0.0)
-    size = f"({100 * found.difference.value:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}])"
+    ends = ", ".join(f"{100 * end:+.2f}" for end in found.difference.interval or ())
+    size = f"({100 * found.difference.value:+.2f} points{f' [{ends}]' if ends else ''})"
     less = f", by less than {margin}" if found.is_equivalent else ""
     says = {"better": f"is better than {found.other}{less}", "worse": f"is worse than {found.other}{less}",
             "equivalent": f"and {found.other} are equivalent within {margin}",

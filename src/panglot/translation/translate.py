@@ -25,8 +25,8 @@ from panglot.translation.routes import Job, Route, Side, plan
 _ORIGINS_FILE = "provenance.arrow"
 #: Number of texts that are cut, translated and filtered at once.
 _CHUNK = 10_000
-#: Marks rows whose translation is far from the source: texts, translations, side → one mark per row.
-SimilarityFilter = Callable[[Sequence[str], Sequence[str], Side], Sequence[bool]]
+#: Marks rows whose translation is far from the source: texts, translations, groups, side → one mark per row.
+SimilarityFilter = Callable[[Sequence[str], Sequence[str], Sequence[str], Side], Sequence[bool]]
 
 
 class Origin(NamedTuple):
@@ -105,9 +105,8 @@ def translate(
         progress(f"{route}: {len(part):,} {side}s")
         rows: list[dict[str, str]] = tables[side].take([job.row for job in part]).to_pylist()
         # Without filters, any answer is accepted, also one in another language.
-        texts = [row["text"] for row in rows]
-        found = translate_texts(texts, route, store, counts, check_language=limits.sure <= 1)
-        made_by, why = _made_by(route), _reasons(texts, found, route, side, limits, distant)
+        found = translate_texts([row["text"] for row in rows], route, store, counts, check_language=limits.sure <= 1)
+        made_by, why = _made_by(route), _reasons(rows, found, route, side, limits, distant)
         for job, row, text, reasons in zip(part, rows, found, why, strict=True):
             counts.add(side, reasons)
             label = _label(row["id"], route, used[side])
@@ -152,19 +151,22 @@ class _Counts(SentenceCounts):
 
 
 def _reasons(
-    texts: Sequence[str], found: Sequence[str | None], route: Route, side: Side, thresholds: Thresholds,
+    rows: Sequence[dict[str, str]], found: Sequence[str | None], route: Route, side: Side, thresholds: Thresholds,
     distant: SimilarityFilter | None,
 ) -> list[list[str]]:  # fmt: skip
     """Return why each row should be left out, as :func:`filter_reasons` and the filter by an encoder say."""
     reasons = [
-        ["not translated"] if made is None else filter_reasons(text, made, route.source, route.target, thresholds)
-        for text, made in zip(texts, found, strict=True)
+        ["not translated"]
+        if made is None
+        else filter_reasons(row["text"], made, route.source, route.target, thresholds)
+        for row, made in zip(rows, found, strict=True)
     ]
-    there = [row for row, made in enumerate(found) if made is not None]
+    there = [place for place, made in enumerate(found) if made is not None]
     if distant is not None and there:
-        marks = distant([texts[row] for row in there], [found[row] or "" for row in there], side)
-        for row, mark in zip(there, marks, strict=True):
-            reasons[row] += ["similarity"] if mark else []
+        texts, groups = ([rows[place][name] for place in there] for name in ("text", "group"))
+        marks = distant(texts, [found[place] or "" for place in there], groups, side)
+        for place, mark in zip(there, marks, strict=True):
+            reasons[place] += ["similarity"] if mark else []
     return reasons
 
 
@@ -218,23 +220,57 @@ _QUANTILE = 0.95
 _FEWEST_ROWS = 20
 
 
-def distant(sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def distant(
+    sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float32], others: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Mark the rows whose translation is no nearer to its source than translations of other rows are.
 
-    The limit is the .95 quantile of the cosines of each source with the next row's translation, so that no encoder
-    needs a threshold of its own. With fewer than 20 rows, none is marked.
-    Both are unit vectors, shape ``[rows, dimension]``. The result has one mark per row.
+    The limit is the .95 quantile of the cosines of each source with the translation of the row that ``others`` names
+    (:func:`unlike_rows`), so that no encoder needs a threshold of its own. If it names fewer than 20, none is marked.
+    ``sources`` and ``translations`` are unit vectors, shape ``[rows, dimension]``. The result has one mark per row.
     """
-    if len(sources) < _FEWEST_ROWS:
+    known = others >= 0
+    if known.sum() < _FEWEST_ROWS:
         return np.zeros(len(sources), np.bool_)
     own = np.einsum("rd,rd->r", sources, translations)
-    others = np.einsum("rd,rd->r", sources, np.roll(translations, 1, axis=0))
-    return own < np.quantile(others, _QUANTILE)
+    unlike = np.einsum("rd,rd->r", sources[known], translations[others[known]])
+    return own < np.quantile(unlike, _QUANTILE)
+
+
+def unlike_rows(*columns: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return for each row the nearest one before it that has another value in every column, or -1 if there is none.
+
+    The last row is before the first. Rows without a value share it with nobody.
+
+    >>> unlike_rows(["a", "b", "b", "c"]).tolist(), unlike_rows(["a", "a"]).tolist(), unlike_rows(["", ""]).tolist()
+    ([3, 0, 0, 2], [-1, -1], [1, 0])
+    """
+    number = len(columns[0])
+    codes: list[npt.NDArray[np.int64]] = []
+    for column in columns:
+        numbers: dict[str | int, int] = {}
+        values = (numbers.setdefault(value or row, len(numbers)) for row, value in enumerate(column))
+        codes.append(np.fromiter(values, np.int64, number))
+    found, left = np.full(number, -1, np.int64), np.arange(number)
+    for step in range(1, number):
+        before = (left - step) % number
+        unlike = np.logical_and.reduce([code[left] != code[before] for code in codes])
+        found[left[unlike]] = before[unlike]
+        left = left[~unlike]
+        if not len(left):
+            break
+    return found
 
 
 def similarity_filter(encoder: Any) -> SimilarityFilter:
     """Return the filter of an :class:`panglot.encoders.protocol.Encoder`, which marks distant translations.
 
-    Both texts of a row are encoded on its side, question or passage.
+    Both texts of a row are encoded on its side, question or passage. A row is compared with one of another group that
+    has another text and another translation, because equal ones are as near as its own translation.
     """
-    return lambda sources, made, side: distant(encoder.encode(sources, side), encoder.encode(made, side)).tolist()
+
+    def marked(sources: Sequence[str], made: Sequence[str], groups: Sequence[str], side: Side) -> Sequence[bool]:
+        others = unlike_rows(sources, made, groups)
+        return distant(encoder.encode(sources, side), encoder.encode(made, side), others).tolist()
+
+    return marked
