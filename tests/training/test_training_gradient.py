@@ -15,6 +15,7 @@ from panglot.batching import Plan, Policy, TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
+from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, backward, info_nce
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 def gradient(settings: Settings, step: int = 0, *, cached: bool = False) -> tuple[float, dict[str, torch.Tensor]]:
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
-    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     example = collator(Plan(training_data.sources, settings.policy)(step))
     loss = backward(encoder, example, settings, Processes(), seed=3, cached=cached)
     return loss, {name: p.grad.clone() for name, p in encoder.trained.items() if p.grad is not None}
@@ -132,7 +133,7 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     texts = training_data.used_texts()
     used = sorted({t for side, ts in texts.items() for ids in encoder.tokenize(ts, side) for t in ids})
     encoder.trim(ids for side, ts in texts.items() for ids in encoder.tokenize(ts, side))
-    example = data.Collator(training_data, encoder, 0, 0)(Plan(training_data.sources, settings.policy)(0))
+    example = Collator(training_data, encoder, 0, 0)(Plan(training_data.sources, settings.policy)(0))
     loss = backward(encoder, example, settings, Processes(), seed=3)
     assert loss == pytest.approx(full[0], abs=1e-6)
     word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
@@ -144,7 +145,7 @@ def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: 
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     batch = Plan(training_data.sources, settings.policy)(0)
-    example = data.Collator(training_data, encoder, 1, 0)(batch)
+    example = Collator(training_data, encoder, 1, 0)(batch)
     assert example.ignored is not None
     held = training_data.collections[0]
     group_of = held.questions["group"].take(batch.questions).to_pylist()
@@ -169,7 +170,7 @@ def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -
     collection = Collection.build("songs", questions, passages, judged)
     source = TrainingTable.from_collection(collection)
     tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
-    collator = data.Collator(data.TrainingData((collection,), (source,), None), tokenizer, 3, 0)
+    collator = Collator(data.TrainingData((collection,), (source,), None), tokenizer, 3, 0)
     example = collator(Plan([source], Policy("mono", batch_size=2))(0))
     by_length = {len(passage.text): passage.id for passage in passages}
     names = [by_length[tokens[0]] for tokens in example.passages]

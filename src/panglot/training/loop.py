@@ -19,10 +19,12 @@ from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
 from panglot.training.card import save_model
+from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
+from panglot.training.log import Log
 from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder
-from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
+from panglot.training.run import Checkpoint, Progress, Run, load_checkpoint
 from panglot.training.selection import DevEvaluator, LiveEncoder
 from panglot.training.settings import Settings
 
@@ -104,7 +106,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, settings, device)
     encoder.try_out(settings.model)
-    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()
         encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
