@@ -178,3 +178,33 @@ def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -
     assert example.ignored is not None
     ignored = {(asked[row], names[column]) for row, column in zip(*np.nonzero(example.ignored), strict=True)}
     assert ignored == {("q1", "second"), ("q1", "translated")}
+
+
+@pytest.mark.parametrize("way", ["of the answer", "of the translation", "of a translation that nobody judged"])
+def test_a_copy_of_the_own_answer_is_no_negative(way: str) -> None:
+    """Though it is in another group, and was judged irrelevant to the other question of the batch."""
+    copied = {"of the answer": "the  lake lies north.", "of the translation": "Der See liegt im Norden."}
+    questions = [Text("q1", "en", "g1", "Where is the lake?"), Text("q2", "en", "g2", "Where is the river?")]
+    passages = [
+        Text("answer", "en", "h1", "The lake lies north."), Text("german", "de", "h1", "Der See liegt im Norden."),
+        Text("other", "en", "h2", "The river is in the south."), Text("far", "en", "h4", "A forest."),
+        Text("copy", "en", "h0", copied.get(way, "North is where the lake lies.")),
+        Text("bridge", "de", "h0", "der See liegt im Norden." if way not in copied else "Ein Berg."),
+    ]  # fmt: skip
+    judged = [("q1", "answer", 1), ("q2", "other", 1), ("q2", "copy", 0), ("q2", "far", 0)]
+    collection = Collection.build("lakes", questions, passages, judged)
+    source = TrainingTable.from_collection(collection)
+    tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
+    collator = Collator(data.TrainingData((collection,), (source,), None), tokenizer, 2, 0)
+    batch = Plan([source], Policy("mono", batch_size=2))(0)
+    example = collator(batch)
+    assert example.ignored is not None
+    first = batch.questions.tolist().index(0)
+    row = {kind: marks[first].tolist() for kind, marks in (("own", example.positive), ("ignored", example.ignored))}
+    # Both answers, then the two hard negatives of the other question in the order of the collection.
+    assert row["own"] == [first == 0, first == 1, False, False]
+    copy, far = (example.passages[2:].index([len(passages[at].text)]) + 2 for at in (4, 3))
+    assert [column for column, ignored in enumerate(row["ignored"]) if ignored] == [copy]
+    assert far != copy
+    # To the question that they were judged irrelevant to, both are negatives.
+    assert not example.ignored[1 - first].any()

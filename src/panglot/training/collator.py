@@ -11,7 +11,7 @@ from panglot.augment.codeswitch import Switched, Switching, english_rows, switch
 from panglot.batching.policy import DISTILL, Batch, Bools, is_english
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
-from panglot.data.columns import Ints32, number_values, take
+from panglot.data.columns import Ints32, connect, number_values, take, text_numbers
 from panglot.encoders.protocol import Side
 from panglot.training.data import TrainingData, hard_negatives_of, side_of
 
@@ -67,9 +67,9 @@ class Collator:
             positive[:, : batch.positive.shape[1]] = batch.positive
         ignored = None
         if len(extra):
-            # A hard negative of another question may answer this one, or be a version of a passage that does.
-            own = self._data.sources[batch.source].conflict_group[batch.rows]
-            ignored = (own[:, None] == self._answers[batch.source][passages]) & ~positive
+            # A hard negative of another question may answer this one, or be a version or a copy of a passage that does.
+            own, answered = self._answers[batch.source]
+            ignored = (own[batch.rows][:, None] == answered[passages]) & ~positive
             ignored[origin, len(batch.passages) + np.arange(len(extra))] = False
         if (switching := self._data.switching) is None:
             questions = self._tokens(batch.source, "question", batch.questions)
@@ -133,14 +133,25 @@ class Collator:
         return [self._cache[number, side, int(row)] for row in rows]
 
 
-def _answers(collection: Collection, source: TrainingTable) -> Ints32:
-    """Return for each passage the conflict group of the rows that a version of it answers, −1 if there is none."""
+def _answers(collection: Collection, source: TrainingTable) -> tuple[Ints32, Ints32]:
+    """Return numbers of the rows and of the passages of a collection. A passage answers the rows that share its number.
+
+    Passages are tied by their group and by equal text, as the relevant ones are for conflict groups. A passage answers
+    a row if one that it is tied to is relevant to the conflict group of the row. −1 means that it answers none.
+    """
     of_question = np.full(collection.questions.num_rows, -1, np.int32)
     for questions in source.question.T:
         of_question[questions[questions >= 0]] = source.conflict_group[questions >= 0]
+    asked, relevant = (np.concatenate(part) for part in zip(*collection.walk_pairs(), strict=True))
     version = number_values(collection.passages["group"])
-    found = np.full(int(version.max(initial=-1)) + 1, -1, np.int32)
-    for question, passage in collection.walk_pairs():
-        # Rows that share a version of a passage share a conflict group, so the last one speaks for all.
-        found[version[passage]] = of_question[question]
-    return found[version]
+    # Only texts of groups that a batch can have are read.
+    met = np.zeros(int(version.max()) + 1, bool)
+    met[version[np.concatenate([relevant, hard_negatives_of(collection)[1]])]] = True
+    text = text_numbers(collection.passages["text"], met[version])
+    every, known = np.arange(len(version)), np.flatnonzero(text >= 0)
+    tied = connect(len(version), [(every, version), (known, text[known])])
+    # Passages that nobody judged can tie the answers of several conflict groups. These are then one.
+    one = connect(int(source.conflict_group.max()) + 1, [(of_question[asked], tied[relevant])])
+    found = np.full(int(tied.max()) + 1, -1, np.int32)
+    found[tied[relevant]] = one[of_question[asked]]
+    return one[source.conflict_group], found[tied]
