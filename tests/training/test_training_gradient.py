@@ -140,6 +140,21 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     torch.testing.assert_close(encoder.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
 
 
+def test_words_of_hard_negatives_are_trained_and_their_cuts_counted(small_model: Path, tmp_path: Path) -> None:
+    """If the run uses them, and only those of questions that have an answer."""
+    questions = [Text(f"q{n}", "en", f"g{n}", f"who {n}?") for n in range(4)] + [Text("open", "en", "o", "why?")]
+    passages = [Text(f"p{n}", "en", f"h{n}", f"nobody {n}") for n in range(4)]
+    passages += [Text("wrong", "en", "w", "zebra " * 20), Text("unused", "en", "u", "quagga")]
+    judged = [(f"q{n}", f"p{n}", 1) for n in range(4)] + [("q1", "wrong", 0), ("open", "unused", 0)]
+    Collection.build("animals", questions, passages, judged).save(tmp_path / "animals")
+    settings = recipe(tmp_path / "animals", small_model, hard_negatives=1, embeddings="trimmed", max_length=64)
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    for count in (1, 0):
+        read = data.load(replace(settings, hard_negatives=count))
+        assert read.used_texts()["passage"] == [f"nobody {n}" for n in range(4)] + ["zebra " * 20] * count
+        assert len(read.cut_notes(encoder)) == count
+
+
 def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: Path, small_model: Path) -> None:
     settings = recipe(facts_folder, small_model, hard_negatives=1, batch_size=20)
     training_data = data.load(settings)
@@ -170,7 +185,8 @@ def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -
     collection = Collection.build("songs", questions, passages, judged)
     source = TrainingTable.from_collection(collection)
     tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
-    collator = Collator(data.TrainingData((collection,), (source,), None), tokenizer, 3, 0)
+    wrong = data.hard_negatives_of(collection)
+    collator = Collator(data.TrainingData((collection,), (source,), None, (wrong,)), tokenizer, 3, 0)
     example = collator(Plan([source], Policy("mono", batch_size=2))(0))
     by_length = {len(passage.text): passage.id for passage in passages}
     names = [by_length[tokens[0]] for tokens in example.passages]
@@ -195,7 +211,8 @@ def test_a_copy_of_the_own_answer_is_no_negative(way: str) -> None:
     collection = Collection.build("lakes", questions, passages, judged)
     source = TrainingTable.from_collection(collection)
     tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
-    collator = Collator(data.TrainingData((collection,), (source,), None), tokenizer, 2, 0)
+    wrong = data.hard_negatives_of(collection)
+    collator = Collator(data.TrainingData((collection,), (source,), None, (wrong,)), tokenizer, 2, 0)
     batch = Plan([source], Policy("mono", batch_size=2))(0)
     example = collator(batch)
     assert example.ignored is not None

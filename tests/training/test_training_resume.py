@@ -146,3 +146,13 @@ def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Set
     path.write_text(json.dumps(begun), "utf-8")
     with pytest.raises(PanglotError, match="another recipe"):
         Run(now).finished()
+
+
+def test_a_run_that_an_older_version_trained_otherwise_is_refused(recipe: Settings) -> None:
+    settings = replace(recipe, hard_negatives=1, embeddings="trimmed", steps=2)
+    fit(settings, progress=False)
+    (recipe.output / "modules.json").unlink()
+    path = recipe.output / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"plan": 2}), "utf-8")
+    with pytest.raises(PanglotError, match="an older version started this run, and did not train the words of hard"):
+        fit(settings, progress=False)

@@ -13,7 +13,7 @@ from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import Ints32, connect, number_values, take, text_numbers
 from panglot.encoders.protocol import Side
-from panglot.training.data import TrainingData, hard_negatives_of, side_of
+from panglot.training.data import TrainingData, side_of
 
 if TYPE_CHECKING:
     from panglot.training.model import Tokens, TrainableEncoder
@@ -46,9 +46,8 @@ class Collator:
         self._data, self._encoder = data, encoder
         self._seed, self._most = seed, hard_negatives
         self._cache: dict[tuple[int, Side, int], Tokens] = {}
-        sets = list(zip(data.collections, data.sources, strict=True)) if hard_negatives else []
-        self._negatives = [hard_negatives_of(collection) for collection, _ in sets]
-        self._answers = [_answers(collection, source) for collection, source in sets]
+        sets = zip(data.collections, data.sources, data.hard_negatives, strict=True) if data.hard_negatives else ()
+        self._answers = [_answers(collection, source, wrong) for collection, source, (_, wrong) in sets]
         self._switched: dict[tuple[int, Side, int], Switched] = {}
 
     def __call__(self, batch: Batch) -> Example:
@@ -106,9 +105,9 @@ class Collator:
         return [next(changed if replaced else plain) for replaced in chosen]
 
     def _hard_negatives(self, batch: Batch) -> tuple[Ints, Ints]:
-        if not self._negatives:
+        if not self._data.hard_negatives:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        questions, negatives = self._negatives[batch.source]
+        questions, negatives = self._data.hard_negatives[batch.source]
         found: list[Ints32] = []
         for place, question in enumerate(batch.questions):
             # The judgements are sorted by question, so those of one question are a slice.
@@ -133,11 +132,12 @@ class Collator:
         return [self._cache[number, side, int(row)] for row in rows]
 
 
-def _answers(collection: Collection, source: TrainingTable) -> tuple[Ints32, Ints32]:
+def _answers(collection: Collection, source: TrainingTable, wrong: Ints32) -> tuple[Ints32, Ints32]:
     """Return numbers of the rows and of the passages of a collection. A passage answers the rows that share its number.
 
     Passages are tied by their group and by equal text, as the relevant ones are for conflict groups. A passage answers
     a row if one that it is tied to is relevant to the conflict group of the row. −1 means that it answers none.
+    ``wrong`` are the hard negatives.
     """
     of_question = np.full(collection.questions.num_rows, -1, np.int32)
     for questions in source.question.T:
@@ -146,7 +146,7 @@ def _answers(collection: Collection, source: TrainingTable) -> tuple[Ints32, Int
     version = number_values(collection.passages["group"])
     # Only texts of groups that a batch can have are read.
     met = np.zeros(int(version.max()) + 1, bool)
-    met[version[np.concatenate([relevant, hard_negatives_of(collection)[1]])]] = True
+    met[version[np.concatenate([relevant, wrong])]] = True
     text = text_numbers(collection.passages["text"], met[version])
     every, known = np.arange(len(version)), np.flatnonzero(text >= 0)
     tied = connect(len(version), [(every, version), (known, text[known])])

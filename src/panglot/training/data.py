@@ -44,6 +44,7 @@ class TrainingData:
     collections: tuple[Collection, ...]  # the training sets
     sources: tuple[TrainingTable, ...]  # their rows, in the same order
     dev: Collection | None  # the collection that the model is measured on while training
+    hard_negatives: tuple[tuple[Ints32, Ints32], ...] = ()  # of each collection, if any are trained on
     switching: Switching | None = None  # how English rows are code-switched
     overlaps: tuple[Overlap, ...] = ()  # what was left out because a test set has it
     not_compared: Mapping[str, str] = field(default_factory=dict)  # why, by the name of the test set
@@ -94,7 +95,7 @@ class TrainingData:
         return notes
 
     def used_texts(self) -> dict[Side, list[str]]:
-        """Return the texts of all rows, and the words that code-switching may add."""
+        """Return the texts of all rows and their hard negatives, and the words that code-switching may add."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
         for collection, side, used in self._used():
             texts[side].extend(take(side_of(collection, side)[0]["text"], used).to_pylist())
@@ -104,11 +105,14 @@ class TrainingData:
         return texts
 
     def _used(self) -> Iterator[tuple[Collection, Side, np.ndarray[Any, Any]]]:
-        """Yield each collection and side with the rows of its texts that some training row has, rising."""
-        for collection, table in zip(self.collections, self.sources, strict=True):
-            sides: dict[Side, Ints | Ints32] = {"question": table.question, "passage": table.passage}
-            for side, rows in sides.items():
-                yield collection, side, np.unique(rows[rows >= 0])
+        """Yield each collection and side with the rows of its texts that a batch can have, rising."""
+        none = np.empty(0, np.int32)
+        negatives = self.hard_negatives or [(none, none)] * len(self.sources)
+        for collection, table, (asked, wrong) in zip(self.collections, self.sources, negatives, strict=True):
+            questions = np.unique(table.question[table.question >= 0])
+            yield collection, "question", questions
+            passages = table.passage[table.passage >= 0]
+            yield collection, "passage", np.unique(np.concatenate([passages, wrong[np.isin(asked, questions)]]))
 
 
 def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
@@ -154,7 +158,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         dev = registry.read(settings.dev, data_dir=settings.data_dir)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     switching = _switching(settings, sources) if settings.code_switch != "none" else None
-    return TrainingData(tuple(train), sources, dev, switching, tuple(overlaps), unread, tuple(sorted(tests)), rejected)
+    negatives = tuple(map(hard_negatives_of, train)) if settings.hard_negatives else ()
+    left_out = tuple(overlaps), unread, tuple(sorted(tests))
+    return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected)
 
 
 def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from panglot.training.data import TrainingData
 
-# Raise it when the same settings and data give other batches. 2: rows of large conflict groups are carried over.
-_PLAN = 2
+# Raise it when the same settings and data give another training. 2: rows of large conflict groups are carried over.
+# 3: words of hard negatives are trained where embeddings are trimmed.
+_PLAN = 3
 # Two, so that a checkpoint that a crash damaged has another before it.
 _KEPT = 2
 
@@ -109,11 +110,14 @@ class Run:
         """
         if self._file.exists():
             before = self._head()["data"]
-            if carried_over and self._head().get("plan", 1) < _PLAN:
-                problem = (
-                    f"an older version started this run, and dealt the batches of {', '.join(carried_over)} otherwise"
-                )
+            plan, otherwise = self._head().get("plan", 1), ""
+            if carried_over and plan < 2:
+                otherwise = f"dealt the batches of {', '.join(carried_over)} otherwise"
+            elif data.hard_negatives and self.settings.embeddings == "trimmed" and plan < 3:
+                otherwise = "did not train the words of hard negatives"
+            if otherwise:
                 hint = "continue it with that version, or choose another output"
+                problem = f"an older version started this run, and {otherwise}"
                 raise PanglotError(problem, file=self.folder, hint=hint)
             if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
                 hint = "restore the data, or choose another output"
