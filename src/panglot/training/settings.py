@@ -37,7 +37,7 @@ RENAMED = {
 _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("pairs", "steps", "chunk_tokens"), (1, math.inf)),
     **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
-    **dict.fromkeys(("eval_every", "patience", "checkpoint_every", "memory_budget"), (0, math.inf)),
+    **dict.fromkeys(("eval_every", "patience", "checkpoint_every", "memory_budget", "seed"), (0, math.inf)),
     **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
     "temperature": (1e-4, 10),
     "max_length": (8, math.inf),
