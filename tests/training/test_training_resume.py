@@ -15,8 +15,10 @@ import pytest
 from training_runs import arguments, environment, same, stop_at, weights
 
 from panglot._errors import PanglotError
+from panglot.training import loop
 from panglot.training.loop import fit
 from panglot.training.run import Run
+from panglot.training.selection import DevEvaluator
 from panglot.training.settings import Settings
 
 
@@ -156,3 +158,23 @@ def test_a_run_that_an_older_version_trained_otherwise_is_refused(recipe: Settin
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"plan": 2}), "utf-8")
     with pytest.raises(PanglotError, match="an older version started this run, and did not train the words of hard"):
         fit(settings, progress=False)
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 1000])
+def test_a_run_that_ran_out_of_patience_trains_no_more(
+    recipe: Settings, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch, facts_folder: Path
+) -> None:
+    scores = iter([0.5, 0.4, 0.3])
+    monkeypatch.setattr(DevEvaluator, "measure", lambda _: (next(scores), {}))
+    settings = replace(
+        recipe, dev=str(facts_folder), eval_every=1, patience=2, steps=30, checkpoint_every=checkpoint_every
+    )
+    fit(settings, progress=False)
+    before = weights(settings.output)
+    (settings.output / "modules.json").unlink()  # as if it had been killed while the model was written
+    monkeypatch.setattr(loop, "_step", lambda *_: pytest.fail("one more step"))
+    fit(settings, progress=False)
+    assert same(weights(settings.output), before)
+    saved = Run(settings).newest()
+    assert saved is not None
+    assert (saved.progress.step, saved.progress.best_step, saved.progress.waited) == (3, 1, 2)

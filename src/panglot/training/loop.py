@@ -145,7 +145,7 @@ def _steps(
 ) -> None:  # fmt: skip
     processes, device = state.gradient.processes, state.encoder.device
     saved = time.monotonic()
-    while settings.progress(state.progress.step, state.progress.pairs) < 1:
+    while not _finished(settings, state.progress):
         began = time.monotonic()
         done = state.progress
         rate = learning_rate(settings, settings.progress(done.step, done.pairs))
@@ -174,13 +174,16 @@ def _steps(
         stop = processes.any(stopped(), device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
-        if log is not None and (stop or late or wanted or best or share >= 1):
+        if log is not None and (stop or late or wanted or best or _finished(settings, state.progress)):
             run.save(_checkpoint(state))
             saved = time.monotonic()
         if stop:
             raise Interrupted(f"stopped after step {state.progress.step}; run the same command again to continue")
-        if settings.patience and state.progress.waited >= settings.patience:
-            break
+
+
+def _finished(settings: Settings, progress: Progress) -> bool:
+    """Whether the budget is used, or ``patience`` measurements have brought no new best score."""
+    return settings.progress(progress.step, progress.pairs) >= 1 or 0 < settings.patience <= progress.waited
 
 
 def learning_rate(settings: Settings, progress: float) -> float:
