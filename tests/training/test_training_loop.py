@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 from training_runs import weights
 
 from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
 from panglot.training import loop
 from panglot.training.gradient import Processes
 from panglot.training.loop import fit
-from panglot.training.run import Run
+from panglot.training.run import Progress, Run
+from panglot.training.selection import DevEvaluator
 from panglot.training.settings import Settings
 
 
@@ -207,3 +209,17 @@ def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(
     assert len(measured) == 10
     assert 0 <= measured[-1]["language_classifier"] <= 1
     assert measured[-1]["translation_cosine"] > measured[-1]["random_cosine"]
+
+
+def test_a_dev_set_that_measures_nothing_is_refused_and_a_score_must_be_a_number(
+    recipe: Settings, tmp_path: Path
+) -> None:
+    texts = [[Text(f"{side}{n}", "en", f"{side}{n}", f"{side} number {n}") for n in range(3)] for side in "qp"]
+    Collection.build("unjudged", *texts, [("q0", "p0", 0), ("q1", "p2", 0)]).save(tmp_path / "unjudged")
+    settings = replace(recipe, dev=str(tmp_path / "unjudged"))
+    with pytest.raises(PanglotError, match="no question of unjudged has a relevant passage") as caught:
+        fit(settings, progress=False)
+    assert "dev" in str(caught.value)
+    assert not settings.output.exists()  # so that the same folder serves another dev set
+    with pytest.raises(PanglotError, match="the dev score of step 4 is not a number"):
+        DevEvaluator.early_stopping(Progress(step=4), float("nan"))

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from panglot._environment import require
 from panglot._files import write_text
+from panglot.training.settings import Settings
+
+if TYPE_CHECKING:
+    from panglot.batching.table import TrainingTable
+    from panglot.training.gradient import StepResult
 
 # How much of the earlier loss the shown one keeps per step. Losses of single batches jump too much to be read.
 _SMOOTHING = 0.9
@@ -19,8 +24,32 @@ _SMOOTHING = 0.9
 _QUIET_SECONDS = 20.0
 # Steps after which objectives are compared, and the share of the largest gradient below which one hardly counts.
 _STEPS, _SMALL = 20, 0.1
+# Kinds of batches whose rows all have one pair of languages, so that the log can name it.
+_ONE_PAIR = ("mono", "english", "cross-pair")
 # More objectives than this are shown as one loss.
 _SHOWN = 4
+
+
+def step_values(result: StepResult, settings: Settings, sources: Sequence[TrainingTable]) -> dict[str, Any]:
+    """Return what the log says of the batches of a step: losses, kinds, sources and languages."""
+    met: dict[str, set[str]] = {}
+    for batch in result.batches:
+        codes = sources[batch.source].languages
+        numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
+        met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
+    first = result.batches[0]
+    codes = sources[first.source].languages
+    languages = sorted(set[str]().union(*met.values()))
+    if settings.mixing == "none" and first.kind in _ONE_PAIR:
+        languages = [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
+    return {
+        "loss": result.loss,
+        "kind": first.kind if settings.mixing == "none" else settings.mixing,
+        "source": " + ".join(sorted({sources[batch.source].name for batch in result.batches})),
+        "languages": languages,
+        "met": {kind: sorted(codes) for kind, codes in met.items()},
+        **result.metrics,
+    }
 
 
 class Log:

@@ -21,7 +21,7 @@ from panglot.training import data
 from panglot.training.card import save_model
 from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
-from panglot.training.log import Log
+from panglot.training.log import Log, step_values
 from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder
 from panglot.training.run import Checkpoint, Progress, Run, load_checkpoint
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.evaluation.bootstrap import PerQuestion
 
-# Kinds of batches whose rows all have one pair of languages, so that the log can name it.
-_ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0
 # The key of the way of mixing's memory among the moments of a checkpoint. No parameter has this name.
 _MEMORY = "mixing/memory"
@@ -113,6 +111,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     objectives = settings.objectives_per_step or len(plan.objectives) if isinstance(plan, Mixture) else 1
     own = run.memory or MemoryPlan.measured(settings, encoder, objectives)
     memory = MemoryPlan.from_numbers(processes.broadcast(own.numbers(), device))
+    evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
     if first:
         precision = "bf16" if encoder.autocast else "fp32"
         run.start(training_data, processes.count, memory, plan.carried_over, precision)
@@ -125,7 +124,6 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     if (saved := run.newest()) is not None:
         _restore(state, saved)
     processes.check_same_step(state.progress.step, device)
-    evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
 
     shown = first if progress is None else progress
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
@@ -161,7 +159,7 @@ def _steps(
         state.progress = replace(done, step=done.step + 1, pairs=pairs, seconds=done.seconds + seconds)
         share = settings.progress(state.progress.step, state.progress.pairs)
         if log is not None:
-            line = _log_line(result, settings, state)
+            line = step_values(result, settings, state.gradient.sources)
             numbers = {"gradient_norm": norm, "learning_rate": rate, "pairs_per_second": result.pairs / seconds}
             times = {"pairs": state.progress.pairs, "seconds": state.progress.seconds}
             log.write(state.progress.step, line | numbers | times, share)
@@ -293,28 +291,6 @@ def _load_final_weights(
             raise refusal(settings.suite)
         share = choice.share
     state.encoder.load_state(mix(states, [1 - share, share]))
-
-
-def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str, Any]:
-    sources = state.gradient.sources
-    met: dict[str, set[str]] = {}
-    for batch in result.batches:
-        codes = sources[batch.source].languages
-        numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
-        met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
-    first = result.batches[0]
-    codes = sources[first.source].languages
-    languages = sorted(set[str]().union(*met.values()))
-    if settings.mixing == "none" and first.kind in _ONE_PAIR:
-        languages = [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
-    return {
-        "loss": result.loss,
-        "kind": first.kind if settings.mixing == "none" else settings.mixing,
-        "source": " + ".join(sorted({sources[batch.source].name for batch in result.batches})),
-        "languages": languages,
-        "met": {kind: sorted(codes) for kind, codes in met.items()},
-        **result.metrics,
-    }
 
 
 def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:
