@@ -132,8 +132,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, run, log, evaluator, stopped)
     if first:
-        _load_final_weights(state, settings, run, start, training_data.dev)
-        save_model(encoder.merged(), base, settings, training_data, state.progress)
+        share = _load_final_weights(state, settings, run, start, training_data.dev)
+        save_model(encoder.merged(), base, settings, training_data, state.progress, share)
     return settings.output
 
 
@@ -266,12 +266,15 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 
 def _load_final_weights(
     state: _State, settings: Settings, run: Run, start: dict[str, Any], dev: Collection | None
-) -> None:
-    """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
+) -> float:
+    """Load the weights that did best on the dev set, and average them with those of the start if asked to.
+
+    Return the share λ of the trained weights in them.
+    """
     if state.progress.best is not None:
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if not start:
-        return
+        return 1.0
     from panglot.datasets.suite import read_suite
     from panglot.training.selection import choose_share, measure_forms, mix, refusal
 
@@ -291,6 +294,7 @@ def _load_final_weights(
             raise refusal(settings.suite)
         share = choice.share
     state.encoder.load_state(mix(states, [1 - share, share]))
+    return share
 
 
 def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:

@@ -266,7 +266,8 @@ _MEASUREMENTS = 10
 class DevEvaluator:
     """Measures the model in training on a dev collection.
 
-    The score of a model is its mean mAP over the settings that the collection supports. It is an error if there is none.
+    The score of a model is its mean mAP over the settings that the collection supports. One that supports none is an
+    error.
     """
 
     def __init__(self, collection: Collection, settings: Settings, encoder: TrainableEncoder) -> None:
