@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from training_runs import arguments, environment, same, stop_at, weights
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.training import loop
 from panglot.training.loop import fit
@@ -178,3 +179,19 @@ def test_a_run_that_ran_out_of_patience_trains_no_more(
     saved = Run(settings).newest()
     assert saved is not None
     assert (saved.progress.step, saved.progress.best_step, saved.progress.waited) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+def test_a_continued_run_keeps_its_precision(
+    recipe: Settings, tmp_path: Path, first: bool, second: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it goes on where ``auto`` means another one."""
+    settings = replace(recipe, precision="auto", steps=6)
+    monkeypatch.setattr(_environment, "fast_bf16", lambda _: first)
+    fit(replace(settings, output=tmp_path / "whole"), progress=False)
+    stop_at(monkeypatch, settings, 5)
+    monkeypatch.setattr(_environment, "fast_bf16", lambda _: second)
+    fit(settings, progress=False)
+    assert same(weights(settings.output), weights(tmp_path / "whole"))
+    recorded = json.loads((settings.output / "run.json").read_text("utf-8"))
+    assert (recorded["precision"], recorded["settings"]["precision"]) == ("bf16" if first else "fp32", "auto")

@@ -102,7 +102,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     if first and (stored := stored_dtype(base)) in ("bfloat16", "float16"):
         sys.stderr.write(f"note: the weights of {settings.model} are stored as {stored}. They are trained and saved as"
                          " float32, because half precision loses most updates\n")  # fmt: skip
-    encoder = TrainableEncoder(model, settings, device)
+    encoder = TrainableEncoder(model, replace(settings, precision=run.precision), device)
     encoder.try_out(settings.model)
     collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":

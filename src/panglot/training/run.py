@@ -16,7 +16,7 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
 from panglot.training.memory import MemoryPlan
-from panglot.training.settings import Settings, shareable_fields
+from panglot.training.settings import Precision, Settings, shareable_fields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +78,14 @@ class Run:
     def memory(self) -> MemoryPlan | None:
         """What has decided since the run started which batches keep their activations, or None if it starts now."""
         return MemoryPlan.recorded(self._head()) if self._file.exists() else None
+
+    @property
+    def precision(self) -> Precision:
+        """The precision that the run started in, so that another machine does not change it, or that of the settings.
+
+        Early versions did not record it.
+        """
+        return (self._head().get("precision") if self._file.exists() else None) or self.settings.precision
 
     def finished(self) -> bool:
         """Whether this recipe has already been trained to its end here. The folder of another recipe is refused."""
