@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from training_runs import arguments, environment, same, stop_at, weights
 
 from panglot import _environment
@@ -195,3 +198,34 @@ def test_a_continued_run_keeps_its_precision(
     assert same(weights(settings.output), weights(tmp_path / "whole"))
     recorded = json.loads((settings.output / "run.json").read_text("utf-8"))
     assert (recorded["precision"], recorded["settings"]["precision"]) == ("bf16" if first else "fp32", "auto")
+
+
+def test_another_start_or_suite_of_the_same_name_is_refused(
+    recipe: Settings, small_model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere" / small_model.name
+    shutil.copytree(small_model, other)
+    changed = load_file(other / "model.safetensors")
+    changed[next(iter(changed))] += 1
+    save_file(changed, other / "model.safetensors", {"format": "pt"})
+    for name, on in (("first", "starter:dev"), ("second", "starter:train")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "suite.toml").write_text(f'[forms.facts]\non = "{on}"\n', "utf-8")
+    settings = replace(recipe, steps=2)
+    fit(settings, progress=False)
+    with pytest.raises(PanglotError, match="the model changed since the run started"):
+        fit(replace(settings, model=str(other)), progress=False)  # of a finished run
+    (settings.output / "modules.json").unlink()
+    with pytest.raises(PanglotError, match="the model changed since the run started"):
+        fit(replace(settings, model=str(other)), progress=False)
+    with_suite = replace(settings, suite=str(tmp_path / "first" / "suite.toml"), output=tmp_path / "with suite")
+    with contextlib.suppress(PanglotError):  # No share may be better than the start, but the run has been trained.
+        fit(with_suite, progress=False)
+    with pytest.raises(PanglotError, match="the suite changed since the run started"):
+        fit(replace(with_suite, suite=str(tmp_path / "second" / "suite.toml")), progress=False)
+    # A run of an earlier version goes on.
+    path = recipe.output / "run.json"
+    head = json.loads(path.read_text("utf-8"))
+    assert head.pop("start").keys() == {"model"}
+    path.write_text(json.dumps(head), "utf-8")
+    fit(settings, progress=False)

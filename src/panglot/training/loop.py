@@ -114,7 +114,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
     if first:
         precision = "bf16" if encoder.autocast else "fp32"
-        run.start(training_data, processes.count, memory, plan.carried_over, precision)
+        run.start(training_data, processes.count, memory, plan.carried_over, precision, base)
         notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
     averaged = settings.average < 1 or settings.suite is not None

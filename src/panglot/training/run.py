@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, explain_write, file_digest, shareable, write_json, write_text
+from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
+from panglot.encoders.open_model import folder_digest
+from panglot.encoders.shipped import SHIPPED
 from panglot.training.memory import MemoryPlan
 from panglot.training.settings import Precision, Settings, shareable_fields
 
@@ -105,16 +107,20 @@ class Run:
                 problem = f"the folder has a run of another recipe ({what})"
                 hint = "choose another output, or remove the folder"
                 raise PanglotError(problem, file=self.folder, hint=hint)
+            model = Path(self.settings.model).expanduser()
+            local = self.settings.model not in SHIPPED and model.is_dir()
+            self._refuse(self._changed_start(model if local else None))
         return (self.folder / "modules.json").exists()
 
     def start(
         self, data: TrainingData, processes: int, memory: MemoryPlan, carried_over: Sequence[str] = (),
-        precision: str = "",
+        precision: str = "", base: Path | None = None,
     ) -> None:  # fmt: skip
         """Record settings and data of the run, or check that the data have not changed since it started.
 
         ``precision`` is what the setting of this name means on this machine. ``carried_over`` are the sources whose
-        batches an older version of panglot dealt otherwise.
+        batches an older version of panglot dealt otherwise. ``base`` is the folder of the model that the run starts
+        from.
         """
         if self._file.exists():
             before = self._head()["data"]
@@ -127,9 +133,8 @@ class Run:
                 hint = "continue it with that version, or choose another output"
                 problem = f"an older version started this run, and {otherwise}"
                 raise PanglotError(problem, file=self.folder, hint=hint)
-            if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
-                hint = "restore the data, or choose another output"
-                raise PanglotError(f"{', '.join(changed)} changed since the run started", file=self.folder, hint=hint)
+            changed = sorted(name for name, now in data.digests.items() if before.get(name) != now)
+            self._refuse([*changed, *self._changed_start(base)])
             return
         with explain_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +144,7 @@ class Run:
             write_rejected(named, self.folder / f"{Path(name).name}.rejected.jsonl")
         head = {
             "settings": shareable_fields(self.settings.fingerprint_fields()), "data": data.digests,
+            "start": self._start_digests(base),
             "compared": [*map(shareable, data.compared)], "left_out": data.left_out,
             "rows": {source.name: source.rows for source in data.sources},
             "plan": _PLAN, "memory": memory.to_dict(), "processes": processes,
@@ -146,6 +152,26 @@ class Run:
         }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)
+
+    def _start_digests(self, base: Path | None) -> dict[str, str]:
+        """Return digests of the model that the run starts from and of a suite's file.
+
+        The recorded settings have only the last part of their paths, which others may have too.
+        """
+        found = {"model": folder_digest(base)} if base else {}
+        if self.settings.suite and (file := Path(self.settings.suite)).is_file():
+            found["suite"] = known_digest(file)
+        return found
+
+    def _changed_start(self, base: Path | None) -> list[str]:
+        # Early versions recorded no digests.
+        before = self._head().get("start", {})
+        return [f"the {name}" for name, now in self._start_digests(base).items() if before.get(name, now) != now]
+
+    def _refuse(self, changed: Sequence[str]) -> None:
+        if changed:
+            problem = f"{', '.join(changed)} changed since the run started"
+            raise PanglotError(problem, file=self.folder, hint="restore what changed, or choose another output")
 
     def checkpoint(self, step: int) -> Path:
         """Return the folder of the checkpoint of a step."""
