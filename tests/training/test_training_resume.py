@@ -166,12 +166,12 @@ def test_a_run_that_an_older_version_trained_otherwise_is_refused(recipe: Settin
 
 @pytest.mark.parametrize("checkpoint_every", [1, 1000])
 def test_a_run_that_ran_out_of_patience_trains_no_more(
-    recipe: Settings, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch, facts_folder: Path
+    recipe: Settings, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch, dev_folder: Path
 ) -> None:
     scores = iter([0.5, 0.4, 0.3])
     monkeypatch.setattr(DevEvaluator, "measure", lambda _: (next(scores), {}))
     settings = replace(
-        recipe, dev=str(facts_folder), eval_every=1, patience=2, steps=30, checkpoint_every=checkpoint_every
+        recipe, dev=str(dev_folder), eval_every=1, patience=2, steps=30, checkpoint_every=checkpoint_every
     )
     fit(settings, progress=False)
     before = weights(settings.output)

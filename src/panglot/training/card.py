@@ -127,12 +127,12 @@ def _left_out(data: TrainingData) -> list[str]:
     tests = ", ".join(sorted({each.test for each in data.overlaps}))
     rows = [f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
             for each in data.overlaps if each.groups]  # fmt: skip
-    head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
-    table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
+    head = ["| set | kept apart | equal texts | near texts | groups |", "|---|---|---|---|---|"]
+    table = ["Left out with all translations because such a set has them:", "\n".join([*head, *rows])] if rows else []
     nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
                for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
     return [
-        f"Compared with the test sets {tests}{'' if rows else ', which share no text with them'}.",
+        f"Compared with {tests}, on which nothing is trained{'' if rows else ' and which share no text with them'}.",
         *table,
         *nearest,
     ]

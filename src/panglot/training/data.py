@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
+from panglot._files import shareable
 from panglot.augment import lexicons
 from panglot.augment.codeswitch import (
     Switching,
@@ -116,7 +117,10 @@ class TrainingData:
 
 
 def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
-    """Read the data of a run. With ``compared``, only these test sets are compared, not those downloaded since."""
+    """Read the data of a run. With ``compared``, only these test sets are compared, not those downloaded since.
+
+    Rows that share text with the dev set are left out as those of test sets are.
+    """
     train: list[Collection] = []
     held: list[Collection] = []
     overlaps: list[Overlap] = []
@@ -128,6 +132,12 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         from panglot.datasets.suite import read_suite
 
         excluded = (*excluded, str(read_suite(settings.suite).file))
+    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else None
+    if settings.dev and dev is not None:
+        _refuse_test_set(settings.dev, dev, "dev")
+        # A run that an earlier version started keeps the rows that it had.
+        if settings.dev not in excluded and (compared is None or shareable(settings.dev) in compared):
+            excluded = (*excluded, settings.dev)
     for spec in settings.on:
         known = not registry.split_language(spec)[0].exists()
         name, _, candidates = spec.partition("@") if known else (spec, "", "")
@@ -138,9 +148,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         else:
             languages, pool = settings.languages or None, candidates or None
             collection = registry.read(name, data_dir=settings.data_dir, candidates=pool, languages=languages)
-        if collection.metadata.get("test_only") == "yes":
-            problem = f"{name} is a test set, and training on it would make its figures worthless"
-            raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
+        _refuse_test_set(name, collection, "on")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
         if excluded:
@@ -150,17 +158,25 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             unread |= clean.unread
             tests.update(clean.compared)
         if settings.dev_share and not settings.dev:
-            collection, dev = hold_out(collection, settings.dev_share, settings.seed)
-            held.append(dev)
+            collection, part = hold_out(collection, settings.dev_share, settings.seed)
+            held.append(part)
         train.append(collection)
-    dev = concatenate(held) if held else None
-    if settings.dev:
-        dev = registry.read(settings.dev, data_dir=settings.data_dir)
+    dev = concatenate(held) if held else dev
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     switching = _switching(settings, sources) if settings.code_switch != "none" else None
     negatives = tuple(map(hard_negatives_of, train)) if settings.hard_negatives else ()
     left_out = tuple(overlaps), unread, tuple(sorted(tests))
     return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected)
+
+
+def _refuse_test_set(name: str, collection: Collection, field: Literal["on", "dev"]) -> None:
+    if collection.metadata.get("test_only") == "yes":
+        use, others = {
+            "on": ("training on it", "train on another set, such as mlqa or starter:train"),
+            "dev": ("choosing weights by it", "choose by another set, such as starter:dev, or set dev_share"),
+        }[field]
+        problem = f"{name} is a test set, and {use} would make its figures worthless"
+        raise PanglotError(problem, field=field, hint=others)
 
 
 def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:

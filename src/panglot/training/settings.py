@@ -112,7 +112,8 @@ class Settings:
             score among those with which no form falls by more than .005 within a language. Rows that ``dev_share``
             holds out are one more form. The suite's texts are left out of training. If no share beats the start, no
             model is saved.
-        dev: Data set to measure while training. The weights with the best score on it are saved.
+        dev: Data set to measure while training, no test set. The weights with the best score are saved. Its texts are
+            left out of training.
         dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
         eval_every: Number of steps between two measurements on the dev set. 0 makes ten measurements in all.
         patience: Number of measurements without a new best score after which training stops. 0 never stops it.
