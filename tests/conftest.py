@@ -15,7 +15,7 @@ import pytest
 from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
 from panglot.training.settings import Settings
-from training_facts import FORMS, LANGUAGES, TOPICS
+from training_facts import DEV_TOPICS, FORMS, LANGUAGES, TOPICS
 
 # Only tests with `data_dir` see real data. In others, a set that happens to be present would change the test.
 # The second name hands the folder on to the test processes of pytest-xdist, which start after the first is gone.
@@ -48,6 +48,17 @@ def facts_folder(facts: Collection, tmp_path_factory: pytest.TempPathFactory) ->
     """The same, saved."""
     folder = tmp_path_factory.mktemp("data") / "facts"
     facts.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dev_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six other facts in the same languages, saved."""
+    questions = [Text(f"q-{x}-{t}", x, t, FORMS[x][0].format(t)) for t in DEV_TOPICS for x in LANGUAGES]
+    passages = [Text(f"p-{x}-{t}", x, t, FORMS[x][1].format(t)) for t in DEV_TOPICS for x in LANGUAGES]
+    judged = [(f"q-{x}-{t}", f"p-{y}-{t}", 1) for t in DEV_TOPICS for x in LANGUAGES for y in LANGUAGES]
+    folder = tmp_path_factory.mktemp("data") / "dev-facts"
+    Collection.build("dev-facts", questions, passages, judged).save(folder)
     return folder
 
 

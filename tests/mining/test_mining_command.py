@@ -40,7 +40,7 @@ def test_the_command_writes_a_set_that_training_reads(
     negatives = [r for r in written.qrels.to_pylist() if r["relevance"] == 0]
     assert negatives
     assert all(groups[0][r["question"]] != groups[1][r["passage"]] for r in negatives)
-    ((asked, _),) = (data._negatives(c) for c in data.load(Settings(on=(str(folder),), exclude=())).collections)
+    ((asked, _),) = (data.hard_negatives_of(c) for c in data.load(Settings(on=(str(folder),), exclude=())).collections)
     assert len(asked) == len(negatives)
     # The same command again, over its own output.
     _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",

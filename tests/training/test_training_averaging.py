@@ -15,6 +15,7 @@ from training_runs import same, weights
 
 import panglot
 from panglot._errors import PanglotError
+from panglot.batching import TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.training.loop import fit
@@ -150,8 +151,31 @@ def test_a_run_chooses_its_share_and_leaves_the_suite_out(
     plain = fit(replace(settings, output=tmp_path / "plain", suite=None, exclude=(str(suite_file),)), progress=False)
     start, trained, found = map(weights, (Path(recipe.model), plain, folder))
     assert share > 0
+    card = (folder / "README.md").read_text("utf-8")
+    assert (
+        f"weights are {share:g} of the trained ones and {1 - share:g} of the start, which did best on the suite" in card
+    )
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, (1 - share) * start[name] + share * trained[name])
+
+
+@pytest.mark.parametrize(("share", "suite"), [(0.3, "own"), (1.0, "own"), (0.3, None), (1.0, None)])
+def test_the_card_gives_figures_of_the_saved_weights_alone(
+    recipe: Settings, facts: Collection, small_model: Path, share: float, suite: str | None
+) -> None:
+    from panglot.training.card import model_card
+    from panglot.training.data import TrainingData
+    from panglot.training.run import Progress
+
+    settings = replace(recipe, suite=suite, dev_share=0.1, average=1.0 if suite else share)
+    settings.output.mkdir()
+    (settings.output / "log.jsonl").write_text('{"step": 5, "dev": {"monolingual": 0.7, "crosslingual": 0.6}}\n')
+    data = TrainingData((facts,), (TrainingTable.from_collection(facts),), facts)
+    card = model_card(small_model, settings, data, Progress(10, 100, 1.0, 0.65, 5), share)
+    assert ("value: 0.7" in card) == (share == 1)
+    assert ("measured before they were averaged" in card) == (share < 1)
+    assert ("0.3 of the trained ones and 0.7 of the start" in card) == (share < 1)
+    assert ("did best on the suite `own`" in card) == (suite is not None)
 
 
 def test_a_run_that_is_no_better_than_its_start_saves_no_model(recipe: Settings, suite_file: Path) -> None:

@@ -21,6 +21,7 @@ from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
 from panglot.training.card import total_switched
+from panglot.training.collator import Collator
 from panglot.training.loop import fit
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -41,10 +42,10 @@ def recipe(facts_folder: Path, small_model: Path, tmp_path: Path) -> Settings:
     )  # fmt: skip
 
 
-def collator(settings: Settings) -> tuple[data.TrainingData, Plan, data.Collator, TrainableEncoder]:
+def collator(settings: Settings) -> tuple[data.TrainingData, Plan, Collator, TrainableEncoder]:
     read = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, torch.device("cpu"))[0], settings, torch.device("cpu"))
-    met = data.Collator(read, encoder, settings.hard_negatives, settings.seed)
+    met = Collator(read, encoder, settings.hard_negatives, settings.seed)
     return read, Plan(read.sources, settings.policy), met, encoder
 
 

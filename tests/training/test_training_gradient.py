@@ -15,6 +15,7 @@ from panglot.batching import Plan, Policy, TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
+from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, backward, info_nce
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 def gradient(settings: Settings, step: int = 0, *, cached: bool = False) -> tuple[float, dict[str, torch.Tensor]]:
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
-    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     example = collator(Plan(training_data.sources, settings.policy)(step))
     loss = backward(encoder, example, settings, Processes(), seed=3, cached=cached)
     return loss, {name: p.grad.clone() for name, p in encoder.trained.items() if p.grad is not None}
@@ -132,11 +133,26 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     texts = training_data.used_texts()
     used = sorted({t for side, ts in texts.items() for ids in encoder.tokenize(ts, side) for t in ids})
     encoder.trim(ids for side, ts in texts.items() for ids in encoder.tokenize(ts, side))
-    example = data.Collator(training_data, encoder, 0, 0)(Plan(training_data.sources, settings.policy)(0))
+    example = Collator(training_data, encoder, 0, 0)(Plan(training_data.sources, settings.policy)(0))
     loss = backward(encoder, example, settings, Processes(), seed=3)
     assert loss == pytest.approx(full[0], abs=1e-6)
     word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
     torch.testing.assert_close(encoder.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
+
+
+def test_words_of_hard_negatives_are_trained_and_their_cuts_counted(small_model: Path, tmp_path: Path) -> None:
+    """If the run uses them, and only those of questions that have an answer."""
+    questions = [Text(f"q{n}", "en", f"g{n}", f"who {n}?") for n in range(4)] + [Text("open", "en", "o", "why?")]
+    passages = [Text(f"p{n}", "en", f"h{n}", f"nobody {n}") for n in range(4)]
+    passages += [Text("wrong", "en", "w", "zebra " * 20), Text("unused", "en", "u", "quagga")]
+    judged = [(f"q{n}", f"p{n}", 1) for n in range(4)] + [("q1", "wrong", 0), ("open", "unused", 0)]
+    Collection.build("animals", questions, passages, judged).save(tmp_path / "animals")
+    settings = recipe(tmp_path / "animals", small_model, hard_negatives=1, embeddings="trimmed", max_length=64)
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    for count in (1, 0):
+        read = data.load(replace(settings, hard_negatives=count))
+        assert read.used_texts()["passage"] == [f"nobody {n}" for n in range(4)] + ["zebra " * 20] * count
+        assert len(read.cut_notes(encoder)) == count
 
 
 def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: Path, small_model: Path) -> None:
@@ -144,7 +160,7 @@ def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: 
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     batch = Plan(training_data.sources, settings.policy)(0)
-    example = data.Collator(training_data, encoder, 1, 0)(batch)
+    example = Collator(training_data, encoder, 1, 0)(batch)
     assert example.ignored is not None
     held = training_data.collections[0]
     group_of = held.questions["group"].take(batch.questions).to_pylist()
@@ -169,7 +185,8 @@ def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -
     collection = Collection.build("songs", questions, passages, judged)
     source = TrainingTable.from_collection(collection)
     tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
-    collator = data.Collator(data.TrainingData((collection,), (source,), None), tokenizer, 3, 0)
+    wrong = data.hard_negatives_of(collection)
+    collator = Collator(data.TrainingData((collection,), (source,), None, (wrong,)), tokenizer, 3, 0)
     example = collator(Plan([source], Policy("mono", batch_size=2))(0))
     by_length = {len(passage.text): passage.id for passage in passages}
     names = [by_length[tokens[0]] for tokens in example.passages]
@@ -177,3 +194,34 @@ def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -
     assert example.ignored is not None
     ignored = {(asked[row], names[column]) for row, column in zip(*np.nonzero(example.ignored), strict=True)}
     assert ignored == {("q1", "second"), ("q1", "translated")}
+
+
+@pytest.mark.parametrize("way", ["of the answer", "of the translation", "of a translation that nobody judged"])
+def test_a_copy_of_the_own_answer_is_no_negative(way: str) -> None:
+    """Though it is in another group, and was judged irrelevant to the other question of the batch."""
+    copied = {"of the answer": "the  lake lies north.", "of the translation": "Der See liegt im Norden."}
+    questions = [Text("q1", "en", "g1", "Where is the lake?"), Text("q2", "en", "g2", "Where is the river?")]
+    passages = [
+        Text("answer", "en", "h1", "The lake lies north."), Text("german", "de", "h1", "Der See liegt im Norden."),
+        Text("other", "en", "h2", "The river is in the south."), Text("far", "en", "h4", "A forest."),
+        Text("copy", "en", "h0", copied.get(way, "North is where the lake lies.")),
+        Text("bridge", "de", "h0", "der See liegt im Norden." if way not in copied else "Ein Berg."),
+    ]  # fmt: skip
+    judged = [("q1", "answer", 1), ("q2", "other", 1), ("q2", "copy", 0), ("q2", "far", 0)]
+    collection = Collection.build("lakes", questions, passages, judged)
+    source = TrainingTable.from_collection(collection)
+    tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
+    wrong = data.hard_negatives_of(collection)
+    collator = Collator(data.TrainingData((collection,), (source,), None, (wrong,)), tokenizer, 2, 0)
+    batch = Plan([source], Policy("mono", batch_size=2))(0)
+    example = collator(batch)
+    assert example.ignored is not None
+    first = batch.questions.tolist().index(0)
+    row = {kind: marks[first].tolist() for kind, marks in (("own", example.positive), ("ignored", example.ignored))}
+    # Both answers, then the two hard negatives of the other question in the order of the collection.
+    assert row["own"] == [first == 0, first == 1, False, False]
+    copy, far = (example.passages[2:].index([len(passages[at].text)]) + 2 for at in (4, 3))
+    assert [column for column, ignored in enumerate(row["ignored"]) if ignored] == [copy]
+    assert far != copy
+    # To the question that they were judged irrelevant to, both are negatives.
+    assert not example.ignored[1 - first].any()

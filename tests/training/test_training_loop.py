@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 from training_runs import weights
 
 from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
 from panglot.training import loop
 from panglot.training.gradient import Processes
 from panglot.training.loop import fit
-from panglot.training.run import Run
+from panglot.training.run import Progress, Run
+from panglot.training.selection import DevEvaluator
 from panglot.training.settings import Settings
 
 
@@ -65,8 +67,8 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
     assert all(torch.isfinite(tensor).all() for tensor in kept.weights.values())
 
 
-def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> None:
-    settings = replace(recipe, dev=str(facts_folder), eval_every=2, patience=2, steps=60, learning_rate=0.5)
+def test_early_stopping_keeps_the_best(recipe: Settings, dev_folder: Path) -> None:
+    settings = replace(recipe, dev=str(dev_folder), eval_every=2, patience=2, steps=60, learning_rate=0.5)
     fit(settings, progress=False)
     lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text().splitlines()]
     scores = {line["step"]: np.mean([line["dev"][s] for s in ("monolingual", "crosslingual", "multilingual")])
@@ -198,12 +200,48 @@ def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Pa
         data.load(replace(recipe, on=(str(pairs),)))
 
 
-def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(
-    recipe: Settings, facts_folder: Path
-) -> None:
-    fit(replace(recipe, dev=str(facts_folder), mixing="mean", steps=None, pairs=320), progress=False)
+def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(recipe: Settings, dev_folder: Path) -> None:
+    fit(replace(recipe, dev=str(dev_folder), mixing="mean", steps=None, pairs=320), progress=False)
     lines = [json.loads(line) for line in (recipe.output / "log.jsonl").read_text("utf-8").splitlines()]
     measured = [line["dev"] for line in lines if "dev" in line]
     assert len(measured) == 10
     assert 0 <= measured[-1]["language_classifier"] <= 1
     assert measured[-1]["translation_cosine"] > measured[-1]["random_cosine"]
+
+
+def test_a_dev_set_that_measures_nothing_is_refused_and_a_score_must_be_a_number(
+    recipe: Settings, tmp_path: Path
+) -> None:
+    texts = [[Text(f"{side}{n}", "en", f"{side}{n}", f"{side} number {n}") for n in range(3)] for side in "qp"]
+    Collection.build("unjudged", *texts, [("q0", "p0", 0), ("q1", "p2", 0)]).save(tmp_path / "unjudged")
+    settings = replace(recipe, dev=str(tmp_path / "unjudged"))
+    with pytest.raises(PanglotError, match="no question of unjudged has a relevant passage") as caught:
+        fit(settings, progress=False)
+    assert "dev" in str(caught.value)
+    assert not settings.output.exists()  # so that the same folder serves another dev set
+    with pytest.raises(PanglotError, match="the dev score of step 4 is not a number"):
+        DevEvaluator.early_stopping(Progress(step=4), float("nan"))
+
+
+def test_a_test_set_cannot_be_the_dev_set(recipe: Settings) -> None:
+    from panglot.training import data
+
+    with pytest.raises(PanglotError, match="starter:test is a test set, and choosing weights by it"):
+        data.load(replace(recipe, dev="starter:test"))
+
+
+def test_rows_that_the_dev_set_shares_are_left_out(recipe: Settings, facts: Any, tmp_path: Path) -> None:
+    from panglot.training import data
+
+    file = tmp_path / "dev.jsonl"
+    file.write_text('{"language": "en", "question": "Where is lake?", "passage": "Somewhere."}\n', "utf-8")
+    settings = replace(recipe, exclude=(), dev=str(file))
+    found = data.load(settings)
+    assert found.sources[0].rows == 19
+    assert any("1 groups left out because dev shares text with them" in warning for warning in found.warnings)
+    # A run that an earlier version started keeps them, and one of this version leaves them out.
+    assert data.load(settings, frozenset()).sources[0].rows == 20
+    assert data.load(settings, frozenset({"dev.jsonl"})).sources[0].rows == 19
+    facts.save(tmp_path / "facts")
+    with pytest.raises(PanglotError, match=r"nothing of facts is left.*dev-share"):
+        data.load(replace(settings, dev=str(tmp_path / "facts")))

@@ -19,6 +19,7 @@ from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
+from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, StepGradient, distill, make_plan
 from panglot.training.gradient_weights import gradvac
 from panglot.training.loop import fit
@@ -266,7 +267,7 @@ def recipe(facts_folder: Path, small_model: Path, output: Path = Path("run"), **
 def made(settings: Settings, memory: MemoryPlan = WITH_ACTIVATIONS) -> tuple[TrainableEncoder, StepGradient]:
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
-    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     plan = make_plan(settings, training_data.sources)
     return encoder, StepGradient(settings, plan, collator, encoder, Processes(), memory)
 

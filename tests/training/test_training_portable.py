@@ -117,10 +117,10 @@ def _rename(small_model: Path, folder: Path) -> Path:
 
 
 def test_no_file_of_a_run_names_a_folder_of_this_machine(
-    recipe: Settings, small_model: Path, facts_folder: Path, tmp_path: Path
+    recipe: Settings, small_model: Path, facts_folder: Path, dev_folder: Path, tmp_path: Path
 ) -> None:
     dev = tmp_path / "dev-of-mine"
-    shutil.copytree(facts_folder, dev)
+    shutil.copytree(dev_folder, dev)
     test = tmp_path / "test-of-mine.jsonl"
     test.write_text('{"group": "1", "language": "en", "question": "who?", "passage": "nobody at all"}\n')
     rows = tmp_path / "rows-of-mine.jsonl"
@@ -145,12 +145,12 @@ def test_no_file_of_a_run_names_a_folder_of_this_machine(
         fit(replace(settings, model=str(small_model)), progress=False)
 
 
-def test_the_hub_reads_the_model_card(recipe: Settings, facts_folder: Path, small_model: Path, tmp_path: Path) -> None:
+def test_the_hub_reads_the_model_card(recipe: Settings, dev_folder: Path, small_model: Path, tmp_path: Path) -> None:
     from huggingface_hub import ModelCard
 
     model = _rename(small_model, tmp_path)
     (model / "README.md").write_text("---\nlicense: mit\nbase_model: owner/first\n---\n# A model\n")
-    settings = replace(recipe, model=str(model), dev=str(facts_folder), steps=2, eval_every=1)
+    settings = replace(recipe, model=str(model), dev=str(dev_folder), steps=2, eval_every=1)
     run = fit(settings, progress=False)
     card: Any = ModelCard.load(run / "README.md").data
     assert (card.base_model, card.license, card.library_name) == ("owner/first", "mit", "sentence-transformers")
@@ -160,10 +160,10 @@ def test_the_hub_reads_the_model_card(recipe: Settings, facts_folder: Path, smal
     assert card.eval_results
     values = {result.metric_name: result.metric_value for result in card.eval_results}
     assert values.keys() == {"monolingual mAP", "crosslingual mAP", "multilingual mAP"}
-    shown = panglot.evaluate(run, str(facts_folder), draws=0).figures["datasets"]["facts"]
+    shown = panglot.evaluate(run, str(dev_folder), draws=0).figures["datasets"]["dev-facts"]
     for name, value in values.items():
         assert value == pytest.approx(shown[name.removesuffix(" mAP")]["mAP"], abs=2e-3)
-    assert {result.dataset_name for result in card.eval_results} == {"facts"}
+    assert {result.dataset_name for result in card.eval_results} == {"dev-facts"}
     # Averaged weights were not measured.
     averaged = fit(replace(settings, output=tmp_path / "averaged", average=0.5), progress=False)
     assert "model-index" not in (averaged / "README.md").read_text("utf-8")

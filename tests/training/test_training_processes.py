@@ -76,14 +76,14 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_two_processes_decide_as_the_first_one_does(recipe: Settings, facts_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_decide_as_the_first_one_does(recipe: Settings, dev_folder: Path, tmp_path: Path) -> None:
     settings = replace(
         recipe,
         mixing="pcgrad",
         dropout=False,
         steps=20,
         max_grad_norm=0.1,
-        dev=str(facts_folder),
+        dev=str(dev_folder),
         eval_every=2,
         patience=2,
     )

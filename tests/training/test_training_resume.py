@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from training_runs import arguments, environment, same, stop_at, weights
 
+from panglot import _environment
 from panglot._errors import PanglotError
+from panglot.training import loop
 from panglot.training.loop import fit
 from panglot.training.run import Run
+from panglot.training.selection import DevEvaluator
 from panglot.training.settings import Settings
 
 
@@ -146,3 +152,80 @@ def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Set
     path.write_text(json.dumps(begun), "utf-8")
     with pytest.raises(PanglotError, match="another recipe"):
         Run(now).finished()
+
+
+def test_a_run_that_an_older_version_trained_otherwise_is_refused(recipe: Settings) -> None:
+    settings = replace(recipe, hard_negatives=1, embeddings="trimmed", steps=2)
+    fit(settings, progress=False)
+    (recipe.output / "modules.json").unlink()
+    path = recipe.output / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"plan": 2}), "utf-8")
+    with pytest.raises(PanglotError, match="an older version started this run, and did not train the words of hard"):
+        fit(settings, progress=False)
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 1000])
+def test_a_run_that_ran_out_of_patience_trains_no_more(
+    recipe: Settings, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch, dev_folder: Path
+) -> None:
+    scores = iter([0.5, 0.4, 0.3])
+    monkeypatch.setattr(DevEvaluator, "measure", lambda _: (next(scores), {}))
+    settings = replace(
+        recipe, dev=str(dev_folder), eval_every=1, patience=2, steps=30, checkpoint_every=checkpoint_every
+    )
+    fit(settings, progress=False)
+    before = weights(settings.output)
+    (settings.output / "modules.json").unlink()  # as if it had been killed while the model was written
+    monkeypatch.setattr(loop, "_step", lambda *_: pytest.fail("one more step"))
+    fit(settings, progress=False)
+    assert same(weights(settings.output), before)
+    saved = Run(settings).newest()
+    assert saved is not None
+    assert (saved.progress.step, saved.progress.best_step, saved.progress.waited) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+def test_a_continued_run_keeps_its_precision(
+    recipe: Settings, tmp_path: Path, first: bool, second: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it goes on where ``auto`` means another one."""
+    settings = replace(recipe, precision="auto", steps=6)
+    monkeypatch.setattr(_environment, "fast_bf16", lambda _: first)
+    fit(replace(settings, output=tmp_path / "whole"), progress=False)
+    stop_at(monkeypatch, settings, 5)
+    monkeypatch.setattr(_environment, "fast_bf16", lambda _: second)
+    fit(settings, progress=False)
+    assert same(weights(settings.output), weights(tmp_path / "whole"))
+    recorded = json.loads((settings.output / "run.json").read_text("utf-8"))
+    assert (recorded["precision"], recorded["settings"]["precision"]) == ("bf16" if first else "fp32", "auto")
+
+
+def test_another_start_or_suite_of_the_same_name_is_refused(
+    recipe: Settings, small_model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere" / small_model.name
+    shutil.copytree(small_model, other)
+    changed = load_file(other / "model.safetensors")
+    changed[next(iter(changed))] += 1
+    save_file(changed, other / "model.safetensors", {"format": "pt"})
+    for name, on in (("first", "starter:dev"), ("second", "starter:train")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "suite.toml").write_text(f'[forms.facts]\non = "{on}"\n', "utf-8")
+    settings = replace(recipe, steps=2)
+    fit(settings, progress=False)
+    with pytest.raises(PanglotError, match="the model changed since the run started"):
+        fit(replace(settings, model=str(other)), progress=False)  # of a finished run
+    (settings.output / "modules.json").unlink()
+    with pytest.raises(PanglotError, match="the model changed since the run started"):
+        fit(replace(settings, model=str(other)), progress=False)
+    with_suite = replace(settings, suite=str(tmp_path / "first" / "suite.toml"), output=tmp_path / "with suite")
+    with contextlib.suppress(PanglotError):  # No share may be better than the start, but the run has been trained.
+        fit(with_suite, progress=False)
+    with pytest.raises(PanglotError, match="the suite changed since the run started"):
+        fit(replace(with_suite, suite=str(tmp_path / "second" / "suite.toml")), progress=False)
+    # A run of an earlier version goes on.
+    path = recipe.output / "run.json"
+    head = json.loads(path.read_text("utf-8"))
+    assert head.pop("start").keys() == {"model"}
+    path.write_text(json.dumps(head), "utf-8")
+    fit(settings, progress=False)

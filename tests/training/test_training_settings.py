@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import panglot
 from panglot._errors import PanglotError
+from panglot.cli import main
 from panglot.training.settings import RENAMED, Settings
 
 
@@ -38,6 +41,7 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = ['a']\nclip = 1.0", "max_grad_norm"),
         ("on = ['a']\ncache_tokens = 4096", "cache_tokens.*memory_budget.*MiB"),
         ("on = ['a']\nmemory_budget = -1", "memory_budget"),
+        ("on = ['a']\nseed = -1", "seed"),
         ("on = ['a']\nskip_broken = true", "on_error"),
         ("on = ['a']\non_error = 'ignore'", "on_error"),
         ("on = [", "not TOML"),
@@ -78,6 +82,27 @@ def test_every_setting_has_its_option() -> None:
 
     options = {parameter.name for parameter in train.params}
     assert {field.name for field in dataclasses.fields(Settings)} <= options
+
+
+def test_no_command_takes_a_seed_below_0(fails: Callable[..., str]) -> None:
+    found: list[str] = []
+    for path, command in _commands(main.cli, ()):
+        for option in command.params:
+            if option.name == "seed":
+                found.append(" ".join(path))
+                assert path == ("train",) or (isinstance(option.type, click.IntRange) and option.type.min == 0), path
+    assert {"train", "demo", "mine", "data convert"} <= set(found)
+    assert "seed" in fails("train", "--on", "starter:train", "--seed", "-1")
+
+
+def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _commands(below, (*path, name))
 
 
 def test_infinity_is_written_as_toml_does(tmp_path: Path) -> None:

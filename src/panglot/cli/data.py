@@ -13,7 +13,7 @@ from panglot._progress import progress
 from panglot.batching.table import cache_rows
 from panglot.cli import options
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import PATH, POSITIVE
+from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -113,7 +113,7 @@ def _where(error: RowError, name: str) -> str:
 @options.data_dir_option
 @options.list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
 @click.option("--rows", type=POSITIVE, help="Maximum number of questions to keep, drawn in whole groups.")
-@click.option("--seed", default=0, help="Seed for drawing the questions.")
+@click.option("--seed", default=0, type=COUNT, help="Seed for drawing the questions.")
 @click.option("--min-characters", type=int, help="Leave out passages with fewer characters.")
 @click.option("--max-characters", type=POSITIVE, help="Leave out passages with more characters.")
 @click.option("--ray", "on_ray", is_flag=True, help="Read the rows in Ray's workers (arrow only).")

@@ -143,7 +143,7 @@ def _numbers(texts: list[str] | None, field: str) -> list[float] | None:
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
               help="Folder for the model and the report.")  # fmt: skip
 @click.option("--pairs", default=2000, type=click.IntRange(32), help="Number of training pairs.")
-@click.option("--seed", default=0, help="Seed of the training and of the intervals.")
+@click.option("--seed", default=0, type=COUNT, help="Seed of the training and of the intervals.")
 def demo(output: Path, pairs: int, seed: int) -> None:
     """Measure the bundled model, train it with hybrid batches, and measure it again.
 

@@ -147,7 +147,10 @@ def decontaminate(
     if not _answers(left) and _answers(training):
         most = max(overlaps, key=lambda each: each.groups)
         problem = f"nothing of {training.name} is left: it shares {most.groups:,} groups with the test set {most.test}"
-        hint = "train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`"
+        hint = (
+            "train on another set, name the test sets that you will measure on, as in `--exclude xquad-r`, or hold out"
+            " a dev set with `--dev-share`"
+        )
         raise PanglotError(problem, field="exclude", hint=hint)
     return Decontaminated(left, overlaps, unread, tuple(names))
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def save_model(
-    model: SentenceTransformer, base: Path, settings: Settings, data: TrainingData, progress: Progress
+    model: SentenceTransformer, base: Path, settings: Settings, data: TrainingData, progress: Progress, share: float
 ) -> None:
     """Write the model into the run folder, with ``modules.json``, which makes it a model, last.
 
-    ``base`` is the folder of the model that the run started from. Once the run is finished, its recipe names no folder
-    of this machine.
+    ``base`` is the folder of the model that the run started from, and ``share`` that of the trained weights in the
+    saved ones. Once the run is finished, its recipe names no folder of this machine.
     """
     with explain_write(settings.output):
         part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
@@ -37,7 +37,7 @@ def save_model(
             model.similarity_fn_name = "cosine"
             model.save_pretrained(str(part), create_model_card=False)
             make_portable(part)
-            (part / "README.md").write_text(model_card(base, settings, data, progress), "utf-8")
+            (part / "README.md").write_text(model_card(base, settings, data, progress, share), "utf-8")
             (part / "recipe.toml").write_text(settings.to_toml(share=True), "utf-8")
             for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
                 target = settings.output / path.name
@@ -48,10 +48,11 @@ def save_model(
             shutil.rmtree(part, ignore_errors=True)
 
 
-def model_card(base: Path, settings: Settings, data: TrainingData, progress: Progress) -> str:
+def model_card(base: Path, settings: Settings, data: TrainingData, progress: Progress, share: float) -> str:
     """Return the model card: data, settings, figures and versions, with metadata as the hub reads them.
 
-    ``base`` is the folder of the model that the run started from.
+    ``base`` is the folder of the model that the run started from, and ``share`` that of the trained weights in the
+    saved ones.
     """
     sets = "".join(
         f"| {c.name} | {c.metadata.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
@@ -62,13 +63,17 @@ def model_card(base: Path, settings: Settings, data: TrainingData, progress: Pro
         objectives = ", ".join(f"`{name}`" for name in settings.objectives)
         batches = f"the gradients of {objectives} mixed by `{settings.mixing}`"
     best = ""
+    if share < 1 or settings.suite:
+        chosen = f", which did best on the suite `{shareable(settings.suite)}`" if settings.suite else ""
+        best = f" The saved weights are {share:g} of the trained ones and {1 - share:g} of the start{chosen}."
     if data.dev is not None and progress.best is not None:
-        best = f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
-        best += f" over settings of {progress.best:.4f}"
-        best += "." if settings.average == 1 else ", measured before they were averaged with the start."
+        weights = "saved" if share == 1 else "trained"
+        best += f" On the dev collection `{data.dev.name}` the {weights} weights (step {progress.best_step}) have a"
+        best += f" mean mAP over settings of {progress.best:.4f}"
+        best += "." if share == 1 else ", measured before they were averaged with the start."
     notes = "".join(f"{paragraph}\n\n" for paragraph in (*_left_out(data), *_code_switching(settings, data)))
     origin = origin_of(settings.model, base)
-    results = [] if settings.average < 1 else _dev_results(settings.output / "log.jsonl", data, progress)
+    results = [] if share < 1 else _dev_results(settings.output / "log.jsonl", data, progress)
     languages = sorted({language for collection in data.collections for language in collection.languages})
     sources = [(each.name, each.metadata) for each in data.collections]
     header = metadata(settings.output.name, origin, languages, sources, results)
@@ -122,12 +127,12 @@ def _left_out(data: TrainingData) -> list[str]:
     tests = ", ".join(sorted({each.test for each in data.overlaps}))
     rows = [f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
             for each in data.overlaps if each.groups]  # fmt: skip
-    head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
-    table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
+    head = ["| set | kept apart | equal texts | near texts | groups |", "|---|---|---|---|---|"]
+    table = ["Left out with all translations because such a set has them:", "\n".join([*head, *rows])] if rows else []
     nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
                for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
     return [
-        f"Compared with the test sets {tests}{'' if rows else ', which share no text with them'}.",
+        f"Compared with {tests}, on which nothing is trained{'' if rows else ' and which share no text with them'}.",
         *table,
         *nearest,
     ]

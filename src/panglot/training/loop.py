@@ -19,10 +19,12 @@ from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
 from panglot.training.card import save_model
+from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
+from panglot.training.log import Log, step_values
 from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder
-from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
+from panglot.training.run import Checkpoint, Progress, Run, load_checkpoint
 from panglot.training.selection import DevEvaluator, LiveEncoder
 from panglot.training.settings import Settings
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.evaluation.bootstrap import PerQuestion
 
-# Kinds of batches whose rows all have one pair of languages, so that the log can name it.
-_ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0
 # The key of the way of mixing's memory among the moments of a checkpoint. No parameter has this name.
 _MEMORY = "mixing/memory"
@@ -102,18 +102,19 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     if first and (stored := stored_dtype(base)) in ("bfloat16", "float16"):
         sys.stderr.write(f"note: the weights of {settings.model} are stored as {stored}. They are trained and saved as"
                          " float32, because half precision loses most updates\n")  # fmt: skip
-    encoder = TrainableEncoder(model, settings, device)
+    encoder = TrainableEncoder(model, replace(settings, precision=run.precision), device)
     encoder.try_out(settings.model)
-    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()
         encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
     objectives = settings.objectives_per_step or len(plan.objectives) if isinstance(plan, Mixture) else 1
     own = run.memory or MemoryPlan.measured(settings, encoder, objectives)
     memory = MemoryPlan.from_numbers(processes.broadcast(own.numbers(), device))
+    evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
     if first:
         precision = "bf16" if encoder.autocast else "fp32"
-        run.start(training_data, processes.count, memory, plan.carried_over, precision)
+        run.start(training_data, processes.count, memory, plan.carried_over, precision, base)
         notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
     averaged = settings.average < 1 or settings.suite is not None
@@ -123,7 +124,6 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     if (saved := run.newest()) is not None:
         _restore(state, saved)
     processes.check_same_step(state.progress.step, device)
-    evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
 
     shown = first if progress is None else progress
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
@@ -132,8 +132,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, run, log, evaluator, stopped)
     if first:
-        _load_final_weights(state, settings, run, start, training_data.dev)
-        save_model(encoder.merged(), base, settings, training_data, state.progress)
+        share = _load_final_weights(state, settings, run, start, training_data.dev)
+        save_model(encoder.merged(), base, settings, training_data, state.progress, share)
     return settings.output
 
 
@@ -143,7 +143,7 @@ def _steps(
 ) -> None:  # fmt: skip
     processes, device = state.gradient.processes, state.encoder.device
     saved = time.monotonic()
-    while settings.progress(state.progress.step, state.progress.pairs) < 1:
+    while not _finished(settings, state.progress):
         began = time.monotonic()
         done = state.progress
         rate = learning_rate(settings, settings.progress(done.step, done.pairs))
@@ -159,7 +159,7 @@ def _steps(
         state.progress = replace(done, step=done.step + 1, pairs=pairs, seconds=done.seconds + seconds)
         share = settings.progress(state.progress.step, state.progress.pairs)
         if log is not None:
-            line = _log_line(result, settings, state)
+            line = step_values(result, settings, state.gradient.sources)
             numbers = {"gradient_norm": norm, "learning_rate": rate, "pairs_per_second": result.pairs / seconds}
             times = {"pairs": state.progress.pairs, "seconds": state.progress.seconds}
             log.write(state.progress.step, line | numbers | times, share)
@@ -172,13 +172,16 @@ def _steps(
         stop = processes.any(stopped(), device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
-        if log is not None and (stop or late or wanted or best or share >= 1):
+        if log is not None and (stop or late or wanted or best or _finished(settings, state.progress)):
             run.save(_checkpoint(state))
             saved = time.monotonic()
         if stop:
             raise Interrupted(f"stopped after step {state.progress.step}; run the same command again to continue")
-        if settings.patience and state.progress.waited >= settings.patience:
-            break
+
+
+def _finished(settings: Settings, progress: Progress) -> bool:
+    """Whether the budget is used, or ``patience`` measurements have brought no new best score."""
+    return settings.progress(progress.step, progress.pairs) >= 1 or 0 < settings.patience <= progress.waited
 
 
 def learning_rate(settings: Settings, progress: float) -> float:
@@ -263,12 +266,15 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 
 def _load_final_weights(
     state: _State, settings: Settings, run: Run, start: dict[str, Any], dev: Collection | None
-) -> None:
-    """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
+) -> float:
+    """Load the weights that did best on the dev set, and average them with those of the start if asked to.
+
+    Return the share λ of the trained weights in them.
+    """
     if state.progress.best is not None:
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if not start:
-        return
+        return 1.0
     from panglot.datasets.suite import read_suite
     from panglot.training.selection import choose_share, measure_forms, mix, refusal
 
@@ -288,28 +294,7 @@ def _load_final_weights(
             raise refusal(settings.suite)
         share = choice.share
     state.encoder.load_state(mix(states, [1 - share, share]))
-
-
-def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str, Any]:
-    sources = state.gradient.sources
-    met: dict[str, set[str]] = {}
-    for batch in result.batches:
-        codes = sources[batch.source].languages
-        numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
-        met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
-    first = result.batches[0]
-    codes = sources[first.source].languages
-    languages = sorted(set[str]().union(*met.values()))
-    if settings.mixing == "none" and first.kind in _ONE_PAIR:
-        languages = [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
-    return {
-        "loss": result.loss,
-        "kind": first.kind if settings.mixing == "none" else settings.mixing,
-        "source": " + ".join(sorted({sources[batch.source].name for batch in result.batches})),
-        "languages": languages,
-        "met": {kind: sorted(codes) for kind, codes in met.items()},
-        **result.metrics,
-    }
+    return share
 
 
 def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:

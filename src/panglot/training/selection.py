@@ -5,6 +5,7 @@ Weights are averaged equally (model soups, 2203.05482) or by the share that does
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -265,10 +266,15 @@ _MEASUREMENTS = 10
 class DevEvaluator:
     """Measures the model in training on a dev collection.
 
-    The score of a model is its mean mAP over the settings that the collection supports.
+    The score of a model is its mean mAP over the settings that the collection supports. One that supports none is an
+    error.
     """
 
     def __init__(self, collection: Collection, settings: Settings, encoder: TrainableEncoder) -> None:
+        if not any(len(questions) for questions, _ in collection.walk_pairs()):
+            problem = f"no question of {collection.name} has a relevant passage, so it has nothing to measure"
+            hint = "name another dev set" if settings.dev else "hold out a larger share"
+            raise PanglotError(problem, field="dev" if settings.dev else "dev_share", hint=hint)
         self._collection, self._settings, self._encoder = collection, settings, LiveEncoder(encoder, settings)
 
     def due(self, step: int, before: float, share: float) -> bool:
@@ -304,6 +310,9 @@ class DevEvaluator:
     @staticmethod
     def early_stopping(progress: Progress, score: float) -> tuple[bool, Progress]:
         """Return whether ``score`` is the best so far, and the progress with the best score and the patience used."""
+        if not math.isfinite(score):
+            problem = f"the dev score of step {progress.step} is not a number, so no weights can be chosen by it"
+            raise PanglotError(problem, field="dev", hint="choose another dev set, in a new run folder")
         if progress.best is None or score > progress.best:
             return True, replace(progress, best=score, best_step=progress.step, waited=0)
         return False, replace(progress, waited=progress.waited + 1)

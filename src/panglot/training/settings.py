@@ -37,7 +37,7 @@ RENAMED = {
 _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("pairs", "steps", "chunk_tokens"), (1, math.inf)),
     **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
-    **dict.fromkeys(("eval_every", "patience", "checkpoint_every", "memory_budget"), (0, math.inf)),
+    **dict.fromkeys(("eval_every", "patience", "checkpoint_every", "memory_budget", "seed"), (0, math.inf)),
     **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
     "temperature": (1e-4, 10),
     "max_length": (8, math.inf),
@@ -112,7 +112,8 @@ class Settings:
             score among those with which no form falls by more than .005 within a language. Rows that ``dev_share``
             holds out are one more form. The suite's texts are left out of training. If no share beats the start, no
             model is saved.
-        dev: Data set to measure while training. The weights with the best score on it are saved.
+        dev: Data set to measure while training, no test set. The weights with the best score are saved. Its texts are
+            left out of training.
         dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
         eval_every: Number of steps between two measurements on the dev set. 0 makes ten measurements in all.
         patience: Number of measurements without a new best score after which training stops. 0 never stops it.
