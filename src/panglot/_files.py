@@ -57,10 +57,11 @@ def _system_error(error: Exception) -> tuple[int | None, str] | None:
 def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
 
-    A reader sees the old content or the complete new one, even after a kill or a power cut.
+    A reader sees the old content or the complete new one, even after a kill or a power cut. A symbolic link stays, and
+    the file that it leads to is replaced.
     """
-    path = Path(path)
-    with explain_write(path):
+    with explain_write(Path(path)):
+        path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -79,10 +80,11 @@ def atomic_file(path: str | Path) -> Generator[Path]:
 def atomic_folder(path: str | Path) -> Generator[Path]:
     """Yield a temporary folder beside ``path``, and move it there at the end of the block unless the block raises.
 
-    An existing folder at ``path`` is replaced as a whole.
+    An existing folder at ``path`` is replaced as a whole. A symbolic link stays, and the folder that it leads to is
+    replaced.
     """
-    path = Path(path)
-    with explain_write(path):
+    with explain_write(Path(path)):
+        path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         old = part.with_suffix(".old")
