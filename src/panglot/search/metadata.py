@@ -63,6 +63,10 @@ class IndexMetadata:
         path = folder / NAME
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if found["format"] > FORMAT:  # It may have other fields, which is no damage.
+                written = f"written by panglot {found.get('panglot')} in format {found['format']}"
+                problem = f"{written}, and panglot {__version__} reads up to {FORMAT}"
+                raise PanglotError(problem, file=path, hint="update panglot")
             found["probe"] = tuple(map(float, found["probe"]))
             # Until November 2026, the vector fields were called spaces.
             found["vector_fields"] = tuple(map(str, found.pop("spaces", None) or found["vector_fields"]))
@@ -76,9 +80,6 @@ class IndexMetadata:
             raise PanglotError(problem, file=folder, hint=hint) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
-        if metadata.format != FORMAT:
-            problem = f"written by panglot {metadata.panglot} in another format"
-            raise PanglotError(problem, file=path, hint="build the index again")
         return metadata
 
     def open_store(self, folder: Path) -> Store:

@@ -224,7 +224,7 @@ class MilvusStore:
         for row in self._query(self._about, among("key", ["store"]), ("value",)):
             about = json.loads(row["value"])
             self._format = about["format"]
-            check_same("format", self._format, min(self._format, _FORMAT), self._address.uri)
+            check_same("format", self._format, min(self._format, _FORMAT), self._address.uri, "update panglot")
             check_same("vector_fields", tuple(about["spaces"]), self.vector_fields, self._address.uri)
             check_same("dimension", about["dimension"], self.dimension, self._address.uri)
             return True

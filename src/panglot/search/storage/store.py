@@ -163,13 +163,13 @@ def check_shape(vector_fields: Collection[str], dimension: int) -> None:
         raise PanglotError(problem, field="dimension", hint="use another model")
 
 
-def check_same(name: str, found: object, expected: object, where: str | Path) -> None:
-    """Raise a :class:`PanglotError` if a store has other vector fields or another dimension than expected."""
+_OTHER_SHAPE = "open it with the model it was made with, or make a new one elsewhere"
+
+
+def check_same(name: str, found: object, expected: object, where: str | Path, hint: str = _OTHER_SHAPE) -> None:
+    """Raise a :class:`PanglotError` if a store has another format, vector fields or dimension than expected."""
     if found != expected:
-        raise PanglotError(
-            f"the store has {name} {found}, expected {expected}", file=where, field=name,
-            hint="open it with the model it was made with, or make a new one elsewhere",
-        )  # fmt: skip
+        raise PanglotError(f"the store has {name} {found}, expected {expected}", file=where, field=name, hint=hint)
 
 
 def check_build(found: str, expected: str, where: str | Path) -> None:
