@@ -21,6 +21,7 @@ from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.modes import LanguageStats, center
 from panglot.search.request import SearchRequest
 from panglot.search.searcher import Searcher
+from panglot.search.storage.manifest import Manifest
 from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
@@ -336,14 +337,18 @@ class Index:
     def successor(self) -> Self | None:
         """Return the index that was put in the place of this one, open and with the same models, or None.
 
-        Another index is there if the folder was replaced, or if it is a symbolic link that now leads elsewhere.
+        Another index is there if the folder was replaced, also by an older copy of it, or if it is a symbolic link that
+        now leads elsewhere.
 
         Raises:
             PanglotError: What is there cannot be opened, or was built with another model.
         """
         metadata, place = IndexMetadata.open(self.folder), self.folder.resolve()
         if metadata.build == self.store.build and place == self._place:
-            return None
+            # Read first, because every write here raises it.
+            version = self.store.version
+            if version is None or Manifest.read(place / "store").version >= version:
+                return None
         if metadata.fingerprint not in (self._built_with, self.encoder.fingerprint):
             problem = f"the index in its place was built with another model, {metadata.name}"
             raise PanglotError(problem, file=self.folder, field="model", hint="open it anew, with its own model")
