@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._environment import __version__
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, write_json
+from panglot._files import atomic_folder, lock, write_json
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased
 from panglot.encoders.load import load
@@ -120,7 +120,9 @@ def snapshot(folder: str | Path, target: str | Path) -> None:
         raise PanglotError("the documents are not in the folder of the index", field="snapshot", hint=hint)
     if target.exists():
         raise PanglotError("there is something already", file=target, field="snapshot", hint="name a new folder")
-    with atomic_folder(target) as part:
+    # The lock keeps writers from removing files of this version. They forget the digest before they change documents,
+    # so a digest that is copied under the lock is that of the documents in the store.
+    with atomic_folder(target) as part, lock(folder / "store" / "lock"):
         for path in folder.iterdir():
             if path.is_file():
                 shutil.copy2(path, part / path.name)
