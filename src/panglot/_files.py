@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panglot._environment import free_memory
+from panglot._environment import __version__, free_memory
 from panglot._errors import PanglotError
 
 
@@ -99,6 +99,22 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             if old.exists() and not path.exists():
                 old.rename(path)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def mark_folder(folder: Path, form: str) -> None:
+    """Write into a folder that panglot wrote it in the format ``form``, and so may replace it."""
+    write_json(folder / _MARK, {"format": form, "panglot": __version__})
+
+
+def is_marked(folder: Path, form: str) -> bool:
+    """Return whether :func:`mark_folder` marked a folder with the same format."""
+    try:
+        return json.loads((folder / _MARK).read_text("utf-8"))["format"] == form
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+_MARK = "panglot.json"
 
 
 @contextlib.contextmanager
