@@ -41,6 +41,8 @@ class SegmentMetadata:
     deleted: str = ""  # The file that marks deleted rows. Empty if no row is deleted.
     # By vector field and language: how wide the graph of that language is searched. Older segments have none.
     own_graphs: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    # By field of metadata: the number of live rows with a value of each kind. None in older segments.
+    kinds: Mapping[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ def _segment(values: dict[str, Any]) -> SegmentMetadata:
     languages = tuple((language, rows) for language, rows in values["languages"])
     graphs = {name: (scale, ef_search) for name, (scale, ef_search) in values["graphs"].items()}
     own: dict[str, dict[str, int]] = {name: dict(found) for name, found in values.get("own_graphs", {}).items()}
-    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own)
+    kinds: Mapping[str, Mapping[str, int]] | None = values.get("kinds")
+    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own, kinds)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

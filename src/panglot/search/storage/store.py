@@ -46,13 +46,16 @@ class Store(Protocol):
     dimension: int
     build: str  # Names the index that the store was made for. Empty if it has no name.
 
-    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+    def upsert(
+        self, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
         """Add documents, in place of those that have the same ids.
 
         For each vector field, ``vectors`` has one unit-length row per document, shape ``[documents, dimension]``.
 
         Raises:
-            PanglotError: An id occurs twice, a shape is wrong or a number is not finite. Nothing was written.
+            PanglotError: An id occurs twice, a shape is wrong or a number is not finite, or with ``same_kinds``, a
+                field of metadata has another kind than in the documents that stay. Nothing was written.
         """
         ...
 
