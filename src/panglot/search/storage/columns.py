@@ -12,17 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.search.document import (
-    LIST,
-    MIXED,
-    OWN_FIELDS,
-    Condition,
-    Filter,
-    Group,
-    count_kinds,
-    join_kinds,
-    kind_of,
-)
+from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, count_kinds, join_kinds, kind_of
 from panglot.search.storage.store import COLUMNS, Bools, Ints, as_document, as_row
 
 if TYPE_CHECKING:
