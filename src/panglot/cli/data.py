@@ -145,8 +145,8 @@ def convert(
     }  # fmt: skip
     options.refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
     converting.check_source(output, [source := registry.find_source(name, data_dir)])
+    place = place or output.with_name(f"{output.name}.rejected.jsonl")
     if skip:
-        place = place or output.with_name(f"{output.name}.rejected.jsonl")
         converting.check_source(place, [source])
     # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
