@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, is_locked, lock
+from panglot._files import atomic_folder, is_locked, lock, write_text
 
 HOLD = """
 import sys
@@ -85,3 +85,23 @@ def test_a_model_that_the_disk_refuses_is_an_error_with_its_folder(tmp_path: Pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "folder").mkdir(parents=True)
+    (tmp_path / "disk" / "folder" / "old").touch()
+    (tmp_path / "disk" / "file").write_text("old", "utf-8")
+    for name in ("folder", "file"):
+        (tmp_path / name).symlink_to(Path("disk") / name)
+    with atomic_folder(tmp_path / "folder") as part:
+        (part / "new").touch()
+    write_text(tmp_path / "file", "new")
+    assert [path.name for path in (tmp_path / "disk" / "folder").iterdir()] == ["new"]
+    assert (tmp_path / "disk" / "file").read_text("utf-8") == "new"
+    assert all((tmp_path / name).is_symlink() for name in ("folder", "file"))
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "folder", "file"}
+    # A link to a folder that is not there yet makes it.
+    (tmp_path / "later").symlink_to(tmp_path / "disk" / "later")
+    with atomic_folder(tmp_path / "later"):
+        pass
+    assert (tmp_path / "disk" / "later").is_dir()

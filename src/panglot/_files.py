@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panglot._environment import free_memory
+from panglot._environment import __version__, free_memory
 from panglot._errors import PanglotError
 
 
@@ -57,10 +57,11 @@ def _system_error(error: Exception) -> tuple[int | None, str] | None:
 def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
 
-    A reader sees the old content or the complete new one, even after a kill or a power cut.
+    A reader sees the old content or the complete new one, even after a kill or a power cut. A symbolic link stays, and
+    the file that it leads to is replaced.
     """
-    path = Path(path)
-    with explain_write(path):
+    with explain_write(Path(path)):
+        path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -79,10 +80,11 @@ def atomic_file(path: str | Path) -> Generator[Path]:
 def atomic_folder(path: str | Path) -> Generator[Path]:
     """Yield a temporary folder beside ``path``, and move it there at the end of the block unless the block raises.
 
-    An existing folder at ``path`` is replaced as a whole.
+    An existing folder at ``path`` is replaced as a whole. A symbolic link stays, and the folder that it leads to is
+    replaced.
     """
-    path = Path(path)
-    with explain_write(path):
+    with explain_write(Path(path)):
+        path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         old = part.with_suffix(".old")
@@ -97,6 +99,22 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             if old.exists() and not path.exists():
                 old.rename(path)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def mark_folder(folder: Path, form: str) -> None:
+    """Write into a folder that panglot wrote it in the format ``form``, and so may replace it."""
+    write_json(folder / _MARK, {"format": form, "panglot": __version__})
+
+
+def is_marked(folder: Path, form: str) -> bool:
+    """Return whether :func:`mark_folder` marked a folder with the same format."""
+    try:
+        return json.loads((folder / _MARK).read_text("utf-8"))["format"] == form
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+_MARK = "panglot.json"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from panglot.data.collection import Collection, Text
 from panglot.data.files import write_rejected
 from panglot.data.formats import trec
 from panglot.data.formats.trec import export_ids
-from panglot.data.ingest import ingest
+from panglot.data.ingest import ingest, row_files
 from panglot.datasets.registry import read
 from panglot.evaluation.evaluate import evaluate
 
@@ -161,7 +161,7 @@ def test_what_rows_cannot_hold_is_refused(tmp_path: Path) -> None:
         convert.write(collection, "csv", tmp_path / "x")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear")
-    with pytest.raises(PanglotError, match="holds something else"):
+    with pytest.raises(PanglotError, match="did not write as beir"):
         convert.write(collection, "beir", tmp_path / "mine")
     assert (tmp_path / "mine" / "diary.txt").exists()
     blank = Collection.build("b", [Text("a\tb", "en", "q", "?")], texts, [("a\tb", "p1", 1)])
@@ -190,7 +190,7 @@ def test_what_a_conversion_would_ignore_or_destroy_is_refused(tmp_path: Path) ->
         done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "jsonl"), *options])
         assert problem in str(done.exception), options
     done = CliRunner().invoke(data, ["convert", str(path), str(path), "--to", "jsonl", "--rows", "1"])
-    assert "the data set itself" in str(done.exception)
+    assert "in the data that is read" in str(done.exception)
     assert len(path.read_text().splitlines()) == 3
 
 
@@ -328,3 +328,58 @@ def test_what_stays_is_always_a_collection(rows: list[dict[str, object]], tmp_pa
     path.write_text("".join(line for number, line in enumerate(lines, 1) if number not in wrong))
     if found.questions.num_rows:
         assert ingest(path).collection.digest == found.digest
+
+
+def test_no_folder_is_replaced_that_others_wrote(tmp_path: Path) -> None:
+    """A publisher's folder has the files that panglot writes too, and perhaps more."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(GOOD % (i, i, i) for i in range(3)))
+
+    def run(form: str, place: Path) -> str:
+        done = CliRunner().invoke(data, ["convert", str(rows), str(place), "--to", form])
+        return str(done.exception or "")
+
+    for form, mark in (("beir", "corpus.jsonl"), ("trec", "qrels.txt"), ("arrow", "collection.json")):
+        theirs = tmp_path / f"their-{form}"
+        theirs.mkdir()
+        (theirs / mark).write_text("{}")
+        assert f"did not write as {form}" in run(form, theirs)
+        assert (theirs / mark).read_text() == "{}"
+        # What panglot wrote in the same format is replaced.
+        for _ in range(2):
+            assert run(form, tmp_path / form) == ""
+        assert read(tmp_path / form).questions.num_rows == 3
+        with pytest.raises(PanglotError, match="did not write as"):
+            convert.check_folder(tmp_path / form, "trec" if form == "beir" else "beir")
+
+
+def test_nothing_that_is_read_is_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for at, name in enumerate(("a", "b")):
+        (folder / f"{name}.jsonl").write_text("".join(GOOD % (i, i, i) for i in range(3 * at, 3 * at + 3)))
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "same.jsonl").symlink_to(folder / "a.jsonl")
+    (folder / "a.jsonl").open("a").write("broken\n")
+    files = {path: path.read_bytes() for path in folder.iterdir()}
+    inside, skip, rejected = folder / "a.jsonl", ["--on-error", "skip"], str(folder / "b.jsonl")
+    for command in (
+        ["convert", folder, inside, "--to", "jsonl"],
+        ["convert", folder, tmp_path / "link" / "new.jsonl", "--to", "jsonl"],
+        ["convert", folder, tmp_path / "same.jsonl", "--to", "jsonl"],
+        ["convert", folder, folder / "new", "--to", "beir"],
+        ["convert", folder, tmp_path / "out.jsonl", "--to", "jsonl", *skip, "--rejected", rejected],
+        ["check", folder, *skip, "--rejected", rejected],
+        ["from-docs", folder, "--output", inside],
+        ["from-docs", inside, "--output", inside],
+    ):
+        done = CliRunner().invoke(data, [str(each) for each in command])
+        assert "in the data that is read" in str(done.exception), command
+    # Rejected rows lie beside a file by default, and are no part of its folder.
+    for command in (["check", inside, *skip], ["check", f"{folder}/", *skip]):
+        assert CliRunner().invoke(data, [str(each) for each in command]).exit_code == 0
+    places = [folder / "a.jsonl.rejected.jsonl", tmp_path / "two.rejected.jsonl"]
+    assert all(path.is_file() for path in places)
+    assert row_files(folder) == [inside, folder / "b.jsonl"]
+    places[0].unlink()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == files

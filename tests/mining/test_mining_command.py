@@ -47,7 +47,8 @@ def test_the_command_writes_a_set_that_training_reads(
          "--output", folder)  # fmt: skip
     assert Collection.open(folder).digest == written.digest
     (tmp_path / "else").mkdir()
-    with pytest.raises(PanglotError, match="not a collection"):
+    (tmp_path / "else" / "diary.txt").touch()
+    with pytest.raises(PanglotError, match="did not write as arrow"):
         _run(small_model, facts_folder, "--output", tmp_path / "else")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from search_store_model import holds
 
-from panglot.search.document import Document, ScoredDocument, kinds_of
+from panglot.search.document import Document, ScoredDocument, check_kinds, kinds_of
 from panglot.search.storage.store import scores
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ class MemoryStore:
         self._rows: dict[str, tuple[Document, dict[str, Vectors]]] = {}
         self.searches = 0
 
-    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+    def upsert(
+        self, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
+        if same_kinds:
+            new = {each.id for each in documents}
+            check_kinds(documents, kinds_of((row[0] for name, row in self._rows.items() if name not in new), {}))
         assert set(vectors) == set(self.vector_fields)
         for each in vectors.values():
             assert each.shape == (len(documents), self.dimension)

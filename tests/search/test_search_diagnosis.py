@@ -452,3 +452,32 @@ def test_the_command_indexes_once_and_writes_the_report(tmp_path: Path, monkeypa
     assert f"{Path('help-diagnosis/index')} is of an earlier call; 1 added, 1 deleted" in called("help.jsonl").stderr
     assert "an earlier call; nothing changed" in called("help.jsonl").stderr
     assert len(Index.open(folder / "index", model=Biased())) == len(lines)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_diagnosis_replaces_nothing_but_an_earlier_one_of_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [json.dumps({"id": d.id, "text": d.text, "language": d.language, "group": d.group}) for d in documents()]
+    for name, chosen in (("a", rows[:60]), ("b", rows[60:])):
+        Path(name).mkdir()
+        Path(name, "docs.jsonl").write_text("\n".join(chosen), "utf-8")
+    assert called("a/docs.jsonl").exit_code == 0
+    index = tmp_path / "docs-diagnosis" / "index"
+    own = {path.name: path.read_bytes() for path in index.iterdir() if path.is_file()}
+    # An index has a correction of its own under the names of that of the diagnosis, and so has a debiased model.
+    Path("model").mkdir()
+    Path("model", "debiasing.json").write_text('{"method": "center"}', "utf-8")
+    for source, output in ((index, index), ("b/docs.jsonl", index), (index, "model")):
+        with pytest.raises(PanglotError, match="own correction would be replaced"):
+            called(source, "--output", output)
+    # Other documents of the same name would take the place of these in the index.
+    with pytest.raises(PanglotError, match=r"the diagnosis of \.\./a/docs\.jsonl, and \.\./b/docs\.jsonl is named"):
+        called("b/docs.jsonl")
+    assert {path.name: path.read_bytes() for path in index.iterdir() if path.is_file()} == own
+    assert Path("model", "debiasing.json").read_text("utf-8") == '{"method": "center"}'
+    assert called(tmp_path / "a" / "docs.jsonl").exit_code == 0
+    assert called("b/docs.jsonl", "--output", "docs-diagnosis").exit_code == 0
+    assert called("b/docs.jsonl").exit_code == 0
+    assert len(Index.open(index, model=Biased())) == len(rows) - 60

@@ -24,7 +24,7 @@ from panglot.search.document import Document
 from panglot.search.storage import embedded, graph, manifest, segments
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.manifest import Manifest
-from panglot.search.storage.segments import Version
+from panglot.search.storage.version import Version
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:

@@ -19,7 +19,7 @@ from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Document
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.index import Index
 from panglot.search.ranking.modes import MODES
-from panglot.search.storage import columns, graph, milvus
+from panglot.search.storage import columns, embedded, graph, milvus, segments
 from panglot.search.storage import milvus_client as client
 from panglot.search.storage.embedded import EmbeddedStore
 
@@ -41,7 +41,10 @@ def as_floats(metadata: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Fields of all kinds, missing, widened within a segment and between segments, or of kinds that do not mix."""
+    """Fields of all kinds, missing, widened within a segment and between segments, or of kinds that do not mix.
+
+    Some documents are deleted, and fields then have the kinds of those that are left.
+    """
     fields = data.draw(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys("abc", VALUES)), min_size=1))
     made = [Document(f"{row}", "x", group="g" * (row % 2), metadata=each) for row, each in enumerate(fields)]
     store = EmbeddedStore.create(tmp_path_factory.mktemp("rows"), vector_fields=("plain",), dimension=2)
@@ -49,8 +52,14 @@ def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactor
     for begin in range(0, len(made), size):
         part = made[begin : begin + size]
         store.upsert(part, {"plain": np.tile(np.array([1, 0], np.float32), (len(part), 1))})
+    assert store.kinds() == kinds_of(made, {})
+    for gone in data.draw(st.lists(st.sets(st.sampled_from([each.id for each in made])), max_size=2)):
+        store.delete(gone)
+        made = [each for each in made if each.id not in gone]
+        assert store.kinds() == kinds_of(made, {})
+        if not made:
+            break
     kinds = store.kinds()
-    assert kinds == kinds_of(made, {})
     names = [name for name, kind in kinds.items() if kind != MIXED] + ["group"]
     values: dict[str, Any] = {"text": st.sampled_from(["", "a", "b", "é"]), "bool": st.booleans()}
     numbers: Any = st.sampled_from([0, 1, -3, 2**62, 2**62 + 1, 0.5, 1.0, -2.5])
@@ -357,3 +366,96 @@ def test_documents_of_another_kind_are_refused_and_a_field_of_several_kinds_is_s
     assert found("tags = 'x'") == {"1", "3"}
     assert found("new is null") == {"1", "2"}
     index.close()
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_kinds_are_those_of_the_documents_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, old: bool
+) -> None:
+    if old:  # Segments of older versions do not count values by kind.
+        plain = segments.write_segment
+        monkeypatch.setattr(
+            embedded, "write_segment", lambda *given, **more: replace(plain(*given, **more), kinds=None)
+        )
+    made = [Document(f"{number}", "x", language="de") for number in range(9)]
+    index = Index.build(made, tmp_path / "index", model=Biased())
+
+    def add(name: str, **metadata: Any) -> None:
+        index.add([Document(name, "x", language="de", metadata=metadata)])
+
+    add("0", year=2024)
+    with pytest.raises(PanglotError, match="must be int as in the index, got text"):
+        add("1", year="soon")
+    add("0", year="soon")
+    index.delete(["0"])
+    assert index.store.kinds() == {}
+    index.add([Document(f"a{n}", "x", language="de", metadata={"pages": pages}) for n, pages in enumerate((3, "x", 5))])
+    with pytest.raises(PanglotError, match="values of several kinds"):
+        index.search("x", where="pages >= 4")
+    index.delete(["a1"])
+    for _ in range(2):
+        assert [hit.document.id for hit in index.search("x", where="pages >= 4").hits] == ["a2"]
+        assert len(index.search("x", where="pages is not null").hits) == 2
+        index.close()
+        index = Index.open(tmp_path / "index", model=Biased())
+    index.close()
+
+
+def test_two_writers_give_a_field_one_kind(tmp_path: Path) -> None:
+    first = Index.build([Document("0", "x", language="de")], tmp_path / "index", model=Biased())
+    second = Index.open(tmp_path / "index", model=Biased())
+    first.add([Document("1", "x", language="de", metadata={"year": 2024})])
+    with pytest.raises(PanglotError, match="must be int as in the index, got text"):
+        second.add([Document("2", "x", language="de", metadata={"year": "soon"})])
+    assert len(Index.open(tmp_path / "index", model=Biased())) == 2
+
+
+def many(count: int, **wrong: Any) -> list[Document]:
+    metadata = [{"year": number} for number in range(count - 1)]
+    return [
+        Document(f"{number}", f"<de> topic{number % 7}", language="de", metadata=each)
+        for number, each in enumerate([*metadata, wrong])
+    ]
+
+
+def test_all_documents_are_checked_before_the_first_is_added_or_changed(tmp_path: Path) -> None:
+    encoder = Biased()
+    index = Index.build(many(1200), tmp_path / "index", model=encoder)
+    before = [each for piece in index.documents() for each in piece]
+    encoder.seen.clear()
+    changed = [replace(each, text=f"{each.text} new") for each in many(1200, year="soon")]
+    with pytest.raises(PanglotError, match="`year` of '1199' must be int as in the documents before it, got text"):
+        index.update(changed)
+    new = [replace(each, id=f"new{each.id}") for each in changed]
+    with pytest.raises(PanglotError, match="must be int as in the index, got text"):
+        index.add(new)
+    file = tmp_path / "new.jsonl"
+    file.write_text("".join(f'{{"id": "n{number}", "text": "x"}}\n' for number in range(1100)) + "{broken", "utf-8")
+    with pytest.raises(PanglotError, match="line 1101"):
+        index.add(file)
+    assert encoder.seen == []
+    assert [each for piece in index.documents() for each in piece] == before
+    # What a process that was killed left is removed, and nothing else is left.
+    (tmp_path / "index" / ".adding-killed").mkdir()
+    assert index.add(new[:1100]) == 1100
+    assert not list((tmp_path / "index").glob(".adding-*"))
+    # An update may change the kind of a field in all documents.
+    texts = [replace(each, metadata={"year": "soon"}) for each in many(1200)]
+    assert index.update(texts) == {"added": 0, "changed": 1200, "deleted": 1100}
+    assert index.store.kinds() == {"year": "text"}
+
+
+def test_an_addition_that_breaks_off_says_how_many_documents_it_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index.build(many(3), tmp_path / "index", model=Biased())
+    plain = index.encoder.encode
+
+    def fail(texts: Sequence[str], *given: Any, **more: Any) -> Any:
+        return plain(texts, *given, **more) * (np.nan if any(text == "last" for text in texts) else 1)
+
+    monkeypatch.setattr(index.encoder, "encode", fail)
+    new = [Document(f"new{number}", "x", language="de") for number in range(1000)]
+    with pytest.raises(PanglotError, match=r"not finite.*1,000 documents were added before"):
+        index.add([*new, Document("last", "last", language="de")])
+    assert len(index) == 1003

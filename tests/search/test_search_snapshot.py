@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.cli.index import index_command
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.metadata import snapshot
+from panglot.search.metadata import NAME, snapshot
 
 
 def test_a_snapshot_is_as_the_index_was_and_independent_of_it(tmp_path: Path) -> None:
@@ -63,3 +65,47 @@ def test_a_snapshot_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "hardlink_to", full)
     snapshot(tmp_path / "index", tmp_path / "copy")
     assert len(Index.open(tmp_path / "copy", model=Biased())) == 120
+
+
+def test_a_snapshot_says_to_be_built_from_the_documents_that_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes while the files are copied."""
+    writer = Index.build(documents()[1:], tmp_path / "index", model=Biased())
+    threads: list[threading.Thread] = []
+
+    def copy(source: Path, target: Path) -> None:
+        shutil.copy(source, target)
+        if source.name == NAME:
+            threads.append(threading.Thread(target=writer.add, args=(documents()[:1],)))
+            threads[0].start()
+            threads[0].join(1)  # It waits for the lock.
+
+    with monkeypatch.context() as patch:
+        patch.setattr("panglot.search.metadata.shutil.copy2", copy)
+        snapshot(tmp_path / "index", tmp_path / "copy")
+    threads[0].join()
+    assert len(writer) == 120
+    assert len(Index.build(documents()[1:], tmp_path / "copy", model=Biased())) == 119
+    # A write that begins earlier has forgotten the digest.
+    snapshot(tmp_path / "index", tmp_path / "later")
+    with pytest.raises(PanglotError, match="contains an index already"):
+        Index.build(documents()[1:], tmp_path / "later", model=Biased())
+
+
+def test_a_snapshot_that_is_put_in_the_place_of_its_index_is_its_successor(tmp_path: Path) -> None:
+    served = Index.build(documents()[1:], tmp_path / "index", model=Biased())
+    snapshot(tmp_path / "index", tmp_path / "copy")
+    assert served.successor() is None
+    served.add(documents()[:1])
+    assert served.successor() is None
+    (tmp_path / "index").rename(tmp_path / "old")
+    (tmp_path / "copy").rename(tmp_path / "index")
+    with pytest.raises(PanglotError, match="put in the place"):
+        served.add(documents()[:1])
+    restored = served.successor()
+    assert restored is not None
+    assert (len(served), len(restored)) == (120, 119)
+    restored.add(documents()[:1])
+    assert len(restored) == 120
+    assert restored.successor() is None

@@ -18,7 +18,7 @@ from _servers import milvus_server
 from panglot import PanglotError
 from panglot.cli.index import index_command
 from panglot.encoders.protocol import Vectors
-from panglot.search.document import Document
+from panglot.search.document import Condition, Document
 from panglot.search.index import Index
 from panglot.search.metadata import open_store
 from panglot.search.storage import segments
@@ -93,6 +93,37 @@ def test_a_refused_call_writes_nothing(store: Opened) -> None:
         with pytest.raises(PanglotError):
             opened_store.upsert(documents, vectors)
         agree(opened_store, model, Dice(0))
+    opened_store.close()
+
+
+def test_a_field_has_the_kinds_of_the_documents_that_are_there(store: Opened) -> None:
+    opened_store = store()
+    one = unit(np.ones((1, DIMENSION)))
+
+    def put(name: str, *, same_kinds: bool = True, **metadata: Any) -> None:
+        documents = [Document(name, "x", metadata=metadata)]
+        opened_store.upsert(documents, dict.fromkeys(VECTOR_FIELDS, one), same_kinds=same_kinds)
+
+    put("a", year=2024, pages=3)
+    put("b", pages=5)
+    with pytest.raises(PanglotError, match="`year` of 'c' must be int as in the index, got text"):
+        put("c", year="soon")
+    assert opened_store.get(["c"]) == [None]
+    # The only document with a year is replaced, then deleted.
+    put("a", year="soon", pages=3)
+    assert opened_store.kinds()["year"] == "text"
+    opened_store.delete(["a"])
+    put("c", year=2024, pages=4)
+    assert opened_store.kinds() == {"year": "int", "pages": "int"}
+    # The only odd value is deleted, or replaced.
+    more = Condition("pages", ">=", 4)
+    for mend in (lambda: opened_store.delete(["d"]), lambda: put("d", pages=4)):
+        put("d", same_kinds=False, pages="x")
+        with pytest.raises(PanglotError, match="values of several kinds"):
+            opened_store.matching(["a", "b", "c"], more)
+        mend()
+        assert opened_store.kinds()["pages"] == "int"
+        assert opened_store.matching(["a", "b", "c"], more) == {"b", "c"}
     opened_store.close()
 
 

@@ -50,9 +50,11 @@ def check(
     # An option of click takes one value. Further test sets behind --against arrive as arguments.
     if more and not against:
         raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
+    if on_error == "skip":
+        place = place or Path(f"{Path(name)}.rejected.jsonl")
+        converting.check_source(place, [registry.find_source(name, data_dir)])
     report = checking.check(options.in_language([name], language)[0], against=(*against, *more), data_dir=data_dir)
-    beside = Path(name).with_name(f"{Path(name).name}.rejected.jsonl")
-    place = (place or beside) if on_error == "skip" and report.rejected else None
+    place = place if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
     if options.deliver_json(_findings(report), to_json):
@@ -142,9 +144,10 @@ def convert(
         "place": not skip,
     }  # fmt: skip
     options.refuse({each for each, idle in ignored.items() if idle}, "does nothing with these options", "leave it out")
-    source = registry.split_language(name)[0]
-    if not known and output.exists() and source.exists() and output.samefile(source):
-        raise PanglotError("this is the data set itself, which would be lost", file=output, hint="choose another place")
+    converting.check_source(output, [source := registry.find_source(name, data_dir)])
+    place = place or output.with_name(f"{output.name}.rejected.jsonl")
+    if skip:
+        converting.check_source(place, [source])
     # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
     # Whole files become Arrow in pieces only if each row names its language.
@@ -161,7 +164,6 @@ def convert(
     if skip:
         collection, rejected = registry.read_usable(named, data_dir=data_dir)
         if rejected:
-            place = place or output.with_name(f"{output.name}.rejected.jsonl")
             click.echo(f"{write_rejected(rejected, place):,} rejected rows written to {place}", err=True)
         if collection is None:
             raise PanglotError("no row can be used", file=name, hint=rejected[0].hint)
@@ -201,6 +203,7 @@ def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **reading: Any) 
     A title, a question heading or a first sentence becomes the question, and the text below it the passage. Versions
     of a page in several languages are tied by path (en/page.html, de/page.html) and anchor.
     """
+    converting.check_source(output, paths)
     made = documents.read(paths, ways=ways.split(","), **reading)
     converting.write_rows(made.rows, output)
     languages = sorted({row.language for row in made.rows})

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from panglot.cli import options
+from panglot.cli.diagnosis_folder import choose_folder, open_index, record_source
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from panglot.report.tables import Cell, Row, Table
-    from panglot.search.index import Index
     from panglot.search.integrations.snippets import Snippet
 
 _GROUPS = 50  # Documents, with their translations, whose titles are asked.
@@ -29,7 +28,8 @@ _EXAMPLES = 3  # Weak pairs that are printed.
 })  # fmt: skip
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
 @click.option("--output", type=PATH, metavar="FOLDER",
-              help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
+              help="Folder of the report and of the index of DOCUMENTS, which must not be an index itself. By default "
+              "NAME-diagnosis in the current folder.")  # fmt: skip
 @click.option("--model", help="Model to encode with, as for `panglot evaluate`. By default `panglot-small`, or the "
               "model that the index was built with.")  # fmt: skip
 @click.option(
@@ -69,8 +69,9 @@ def diagnose_command(
     progress = options.progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.
     given = read_queries(queries) if queries is not None else None
-    folder = output or Path(f"{_short_name(source)}-diagnosis")
-    index = _open(source, folder, model, progress, reading)
+    folder = choose_folder(source, output)
+    index = open_index(source, folder, model, progress, reading)
+    record_source(source, folder)
     asked = given or sample_queries(index.documents(), _GROUPS, seed)
     found = diagnose(index, asked, seed=seed, progress=progress)
     command = without_password(options.command_line())
@@ -80,7 +81,6 @@ def diagnose_command(
     code: list[Snippet] = []
     if best := figures["best"]:
         if found.debiasing is not None:
-            folder.mkdir(parents=True, exist_ok=True)
             correction.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
         code = snippets(
             best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
@@ -92,46 +92,6 @@ def diagnose_command(
     index.close()
     if options.deliver_json(figures, to_json):
         _print_diagnosis(figures, folder)
-
-
-def _open(
-    source: str, folder: Path, model: str | None, progress: Callable[[str], None], reading: dict[str, Any]
-) -> Index:
-    """Return an index, which is built if documents are named."""
-    from panglot.encoders.shipped import DEFAULT
-    from panglot.search.index import Index
-    from panglot.search.ingest.collections import index_collection, is_collection
-    from panglot.search.ingest.sources import find_documents
-    from panglot.search.metadata import is_index
-
-    if is_index(source):
-        options.refuse(reading, "does nothing for an index, which has its documents already", "leave it out")
-        return Index.open(source, model=model)
-    if is_collection(source):
-        options.refuse({"language"}, "does nothing for a collection", "name the field with --column language=NAME")
-        options.refuse(
-            {"chunk_tokens"}, "does nothing for a collection, whose documents have one vector each", "leave it out"
-        )
-        options.refuse({"data_dir"}, "does nothing for a collection", "leave it out")
-        columns = reading["columns"]
-        return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress)
-    documents = find_documents(source, progress=progress, **reading)
-    if not is_index(folder / "index"):
-        return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
-    index = Index.open(folder / "index", model=model)
-    done = ", ".join(f"{number:,} {what}" for what, number in index.update(documents).items() if number)
-    progress(f"{folder / 'index'} is of an earlier call; {done or 'nothing changed'}")
-    return index
-
-
-def _short_name(source: str) -> str:
-    """Return the name of a file, an index or a collection.
-
-    >>> _short_name("data/help.jsonl.gz"), _short_name("postgresql://host/db?table=help")
-    ('help', 'db-table-help')
-    """
-    name = source.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^\w-]+", "-", name.partition(".")[0]) or "documents"
 
 
 def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:

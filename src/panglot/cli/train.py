@@ -203,13 +203,15 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
 
     MODEL may be a run folder that you continue to train. Train on the written folder with --hard-negatives.
     """
+    from panglot.data.convert import check_folder, check_source
+    from panglot.datasets.registry import find_source
     from panglot.mining.mine import MINED, Report
     from panglot.mining.mine import mine as run
 
     folder = output or _default_output(collection)
     # Checked before the work. Nothing but a collection is ever replaced.
-    if folder.exists() and not (folder / "collection.json").is_file():
-        raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
+    check_folder(folder)
+    check_source(folder, [find_source(collection, settings["data_dir"])])
     mined = run(model, collection, progress=options.progress_to(to_json), **settings)
     mined.save(folder)
     if options.deliver_json({"folder": str(folder), **json.loads(mined.metadata[MINED])}, to_json):
@@ -273,17 +275,19 @@ def translate_command(
     dropped.jsonl with the reasons. Every translation is saved at once, so that the same command continues after an
     interruption.
     """
+    from panglot.data.convert import check_folder, check_source
     from panglot.datasets import registry
     from panglot.translation.by_sentence import Store
     from panglot.translation.quality import NO_LIMITS, Thresholds
     from panglot.translation.routes import head, open_engines, plan
-    from panglot.translation.translate import check_output, similarity_filter, translate
+    from panglot.translation.translate import similarity_filter, translate
 
     # Click could only require it for a dry run too.
     if output is None and not dry_run:
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
-        check_output(output)  # now, not after hours of translation
+        check_folder(output)  # now, not after hours of translation
+        check_source(output, [registry.find_source(dataset, data_dir)])
     progress, opened = options.progress_to(to_json), open_engines(engines)
     collection = registry.read(options.in_language([dataset], language)[0], data_dir=data_dir)
     collection = head(collection, limit) if limit else collection

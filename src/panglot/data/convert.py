@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file
+from panglot._files import atomic_file, is_marked
 from panglot.data.collection import Collection
 from panglot.data.columns import BATCH, Bools
 from panglot.data.files import ending_of
@@ -217,14 +217,35 @@ def check_place(to: str, path: Path) -> None:
     """Refuse an unknown format, and a place that holds something else."""
     if to not in FORMATS:
         raise PanglotError(f"unknown format {to!r}", field="to", hint=f"choose one of {', '.join(FORMATS)}")
-    folder = to in _MARKS
+    folder = to not in _TABLES
     if not folder:
         _check_ending(path, to)
     if path.is_dir() != folder and path.exists():
         problem = f"{to} is written to {'a folder' if folder else 'a file'}"
         raise PanglotError(problem, file=path, hint="choose another place")
-    if folder and path.exists() and any(path.iterdir()) and not (path / _MARKS[to]).is_file():
-        raise PanglotError("the folder holds something else and would be replaced", file=path, hint="choose another")
+    if folder:
+        check_folder(path, to)
+
+
+def check_folder(path: Path, form: str = "arrow") -> None:
+    """Refuse to replace a folder with anything in it that panglot did not write in the format ``form``."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    ours = all((path / name).is_file() for name in ("collection.json", "questions.arrow"))
+    if not (ours if form == "arrow" else is_marked(path, form)):
+        problem = f"there is something that panglot did not write as {form}, and it would be replaced"
+        raise PanglotError(problem, file=path, hint="choose another place, or remove what is there")
+
+
+def check_source(output: Path, sources: Iterable[Path | None]) -> None:
+    """Refuse a place that is one of the files or folders that are read, is inside of one, or has one inside."""
+    place = output.resolve()
+    for source in (each for each in sources if each and each.exists()):
+        whole = source.resolve()
+        same = place.is_relative_to(whole) or whole.is_relative_to(place) or (place.exists() and place.samefile(whole))
+        if same:
+            problem = f"this is in the data that is read, {source}, or holds it"
+            raise PanglotError(problem, file=output, hint="choose another place")
 
 
 def _all_of(collection: Collection, path: Path) -> Converted:
@@ -278,7 +299,5 @@ def _parquet(rows: Iterable[Line], path: Path) -> None:
 
 
 _TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl, "parquet": _parquet}
-# The file that shows that a folder was written by panglot, and may be replaced.
-_MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}
 #: What :func:`write` can write.
 FORMATS = ("beir", "jsonl", "parquet", "trec", "arrow")

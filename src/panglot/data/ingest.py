@@ -146,7 +146,9 @@ def row_files(path: Path) -> list[Path]:
         return [path] if holds_rows(path) else []
     if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
         return []
-    return sorted(each for each in path.iterdir() if each.is_file() and holds_rows(each)) if path.is_dir() else []
+    # `panglot data check` writes rejected rows beside the file that it checks.
+    files = (each for each in path.iterdir() if not each.name.endswith(".rejected.jsonl")) if path.is_dir() else ()
+    return sorted(each for each in files if each.is_file() and holds_rows(each))
 
 
 def holds_rows(path: Path) -> bool:

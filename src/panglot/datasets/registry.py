@@ -217,6 +217,14 @@ def find(card: DatasetCard, data_dir: str | Path | None = None) -> Path | None:
     return next((place for place in _places(card, data_dir) if any(place.glob(card.files))), None)
 
 
+def find_source(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Return the file or folder that :func:`read` would read, or None if there is none on this machine."""
+    if is_known(name):
+        return find(CARDS[set_name(name)], data_dir)
+    path, _ = split_language(name)
+    return path if path.exists() else None
+
+
 def set_name(text: str) -> str:
     """Return the name of the set in ``NAME[:PART][@CANDIDATES]``."""
     return text.partition("@")[0].partition(":")[0]

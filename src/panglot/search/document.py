@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple, NoReturn, cast
 
@@ -128,8 +128,31 @@ def kinds_of(documents: Iterable[Document], known: Mapping[str, str]) -> dict[st
     return found
 
 
-def check_kinds(documents: Sequence[Document], known: Mapping[str, str]) -> None:
-    """Raise a :class:`PanglotError` if metadata do not fit the kinds of the fields of an index.
+def count_kinds(rows: Iterable[Mapping[str, Value]], counts: dict[str, dict[str, int]]) -> None:
+    """Add to ``counts``, for each field of metadata and each kind of value, the number of rows that have it."""
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                kind, of_field = kind_of(value), counts.setdefault(name, {})
+                of_field[kind] = of_field.get(kind, 0) + 1
+
+
+def joined_kinds(several: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, str]:
+    """Return the kinds of fields over several parts, each with its number of documents by field and kind.
+
+    >>> joined_kinds([{"year": {"int": 2, "text": 0}}, {"year": {"float": 1}, "tags": {"text": 0}}])
+    {'year': 'float'}
+    """
+    found: dict[str, str] = {}
+    for counts in several:
+        for name, of_field in counts.items():
+            for kind in (kind for kind, number in of_field.items() if number):
+                found[name] = join_kinds(found.get(name, kind), kind)
+    return found
+
+
+def check_kinds(documents: Sequence[Document], known: Mapping[str, str], where: str = "the index") -> None:
+    """Raise a :class:`PanglotError` if metadata do not fit the kinds of the fields ``where`` they are added.
 
     >>> check_kinds([Document("1", "x", metadata={"year": "soon"})], {"year": "int"})
     Traceback (most recent call last):
@@ -142,10 +165,24 @@ def check_kinds(documents: Sequence[Document], known: Mapping[str, str]) -> None
                 continue
             joined = join_kinds(kind, kind_of(value))
             if joined == MIXED or (joined.startswith(LIST) and not kind.startswith(LIST)):
-                problem = (
-                    f"`{name}` of {each.id!r} must be {kind.strip()} as in the index, got {kind_of(value).strip()}"
-                )
+                got = kind_of(value).strip()
+                problem = f"`{name}` of {each.id!r} must be {kind.strip()} as in {where}, got {got}"
                 raise PanglotError(problem, field="metadata", hint="change it, or index it under another name")
+
+
+def checked_kinds(pieces: Iterable[Sequence[Document]], known: Mapping[str, str]) -> Iterator[Sequence[Document]]:
+    """Yield pieces of documents that an index will hold alone, and refuse one that makes a field :data:`MIXED`.
+
+    A field may be mixed if it is already, or is new, as in an index that is built. ``known`` has the kinds there.
+    """
+    found: dict[str, str] = {}
+    for piece in pieces:
+        before, found = found, kinds_of(piece, found)
+        if wrong := [name for name, kind in found.items() if kind == MIXED != known.get(name, MIXED)]:
+            for each in piece:
+                check_kinds([each], {name: before[name] for name in wrong if name in before}, "the documents before it")
+                before = kinds_of([each], before)
+        yield piece
 
 
 class ScoredDocument(NamedTuple):

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from panglot._errors import PanglotError
-from panglot._files import lock
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Languages
-from panglot.encoders.protocol import CutTexts
 from panglot.encoders.sentence_transformer import Reranker
 from panglot.encoders.shipped import DEFAULT
-from panglot.search.document import check_kinds, document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.modes import LanguageStats, center
 from panglot.search.request import SearchRequest
 from panglot.search.searcher import Searcher
+from panglot.search.storage.manifest import Manifest
 from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
@@ -237,18 +234,12 @@ class Index:
         change much.
 
         Raises:
-            PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
+            PanglotError: The documents cannot be read, or their metadata do not fit those of the index, which is found
+                before any is added. Or the encoder does not give finite vectors.
         """
-        from panglot.search.ingest.shards import encoded
-        from panglot.search.ingest.sources import read_passages
+        from panglot.search.ingest.update import add
 
-        number, cuts = 0, CutTexts(self.encoder, "passage")
-        with self.store.bulk():
-            for piece in read_passages(documents, self.encoder):
-                self.put(piece, encoded(self.encoder, piece, cuts))
-                number += len(piece)
-        cuts.warn()
-        return number
+        return add(self, documents)
 
     def update(self, documents: Documents, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, int]:
         """Make the index hold these documents and no others, and return how many were added, changed and deleted.
@@ -257,44 +248,14 @@ class Index:
         languages' means remain those of the build.
 
         Raises:
-            PanglotError: The documents cannot be read, which is found before anything is changed, or another process
-                updates the index.
+            PanglotError: The documents cannot be read, or fields of metadata whose values were of one kind no longer
+                are, which is found before anything is changed. Or another process updates the index.
         """
-        from panglot.search.ingest.build import digest_of, spool, spooled
-        from panglot.search.ingest.shards import encoded
-        from panglot.search.ingest.sources import read_passages
+        from panglot.search.ingest.update import update
 
-        work = self.folder / "update"
-        done = {"added": 0, "changed": 0, "deleted": 0}
-        with lock(work / "lock", wait=False) as alone:
-            if not alone:
-                problem = "another process updates this index"
-                raise PanglotError(problem, file=self.folder, hint="wait until it is finished")
-            passages = read_passages(documents, self.encoder, progress=progress)
-            total, found = digest_of(spool(passages, work / "documents.arrows"))
-            if not total:
-                raise PanglotError("no document has any text", field="documents", hint="check the path")
-            gone = {each.id: document_digest(each) for piece in self.documents() for each in piece}
-            cuts = CutTexts(self.encoder, "passage")
-            with self.store.bulk():
-                for piece in spooled(work / "documents.arrows"):
-                    before = {each.id: gone.pop(each.id, "") for each in piece}
-                    new = [each for each in piece if before[each.id] != document_digest(each)]
-                    if new:
-                        self.put(new, encoded(self.encoder, new, cuts))
-                    done["changed"] += sum(bool(before[each.id]) for each in new)
-                    done["added"] += sum(not before[each.id] for each in new)
-            done["deleted"] = self.delete(list(gone)) if gone else 0
-            cuts.warn()
-            metadata = IndexMetadata.open(self.folder)
-            if metadata.digest != found:  # By it, building from the same documents is known to be done.
-                replace(metadata, digest=found).save(self.folder)
-        shutil.rmtree(work, ignore_errors=True)
-        if any(done.values()) and (unknown := sorted(self.counts().keys() - set(self.stats.languages))):
-            progress(f"languages that have no mean vector yet, so build the index anew soon: {', '.join(unknown)}")
-        return done
+        return update(self, documents, progress)
 
-    def put(self, documents: Sequence[Document], vectors: Vectors) -> None:
+    def put(self, documents: Sequence[Document], vectors: Vectors, *, same_kinds: bool = True) -> None:
         """Add documents whose plain vectors are known, all of them or none, in place of those with the same ids.
 
         For several writers in one process, the caller lets them write one at a time.
@@ -302,16 +263,16 @@ class Index:
         Args:
             documents: Each with its language.
             vectors: What ``encoder`` gives for their titles and texts, shape ``[documents, dimension]``.
+            same_kinds: Refuse a field of metadata of another kind than in the documents that stay, because filters
+                could no longer compare it.
 
         Raises:
-            PanglotError: An id occurs twice, a shape is wrong or a number is not finite, or a field of metadata has
-                another kind than in the index, so that filters could no longer compare it.
+            PanglotError: An id occurs twice, a shape is wrong, a number is not finite, or a field has another kind.
         """
-        check_kinds(documents, self.store.kinds())
         languages = [each.language for each in documents]
         centered = center(self.debiasing, vectors, languages, "passage")
         IndexMetadata.forget_documents(self._place, self.store.build)
-        self.store.upsert(documents, {"plain": vectors, "centered": centered})
+        self.store.upsert(documents, {"plain": vectors, "centered": centered}, same_kinds=same_kinds)
         self.lexical.changed()
         if self.debiased:
             # Languages that were not fitted are said once.
@@ -336,14 +297,18 @@ class Index:
     def successor(self) -> Self | None:
         """Return the index that was put in the place of this one, open and with the same models, or None.
 
-        Another index is there if the folder was replaced, or if it is a symbolic link that now leads elsewhere.
+        Another index is there if the folder was replaced, also by an older copy of it, or if it is a symbolic link that
+        now leads elsewhere.
 
         Raises:
             PanglotError: What is there cannot be opened, or was built with another model.
         """
         metadata, place = IndexMetadata.open(self.folder), self.folder.resolve()
         if metadata.build == self.store.build and place == self._place:
-            return None
+            # Read first, because every write here raises it.
+            version = self.store.version
+            if version is None or Manifest.read(place / "store").version >= version:
+                return None
         if metadata.fingerprint not in (self._built_with, self.encoder.fingerprint):
             problem = f"the index in its place was built with another model, {metadata.name}"
             raise PanglotError(problem, file=self.folder, field="model", hint="open it anew, with its own model")

@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._environment import __version__
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, write_json
+from panglot._files import atomic_folder, lock, write_json
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased
 from panglot.encoders.load import load
@@ -63,6 +63,10 @@ class IndexMetadata:
         path = folder / NAME
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if found["format"] > FORMAT:  # It may have other fields, which is no damage.
+                written = f"written by panglot {found.get('panglot')} in format {found['format']}"
+                problem = f"{written}, and panglot {__version__} reads up to {FORMAT}"
+                raise PanglotError(problem, file=path, hint="update panglot")
             found["probe"] = tuple(map(float, found["probe"]))
             # Until November 2026, the vector fields were called spaces.
             found["vector_fields"] = tuple(map(str, found.pop("spaces", None) or found["vector_fields"]))
@@ -76,9 +80,6 @@ class IndexMetadata:
             raise PanglotError(problem, file=folder, hint=hint) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
-        if metadata.format != FORMAT:
-            problem = f"written by panglot {metadata.panglot} in another format"
-            raise PanglotError(problem, file=path, hint="build the index again")
         return metadata
 
     def open_store(self, folder: Path) -> Store:
@@ -119,7 +120,9 @@ def snapshot(folder: str | Path, target: str | Path) -> None:
         raise PanglotError("the documents are not in the folder of the index", field="snapshot", hint=hint)
     if target.exists():
         raise PanglotError("there is something already", file=target, field="snapshot", hint="name a new folder")
-    with atomic_folder(target) as part:
+    # The lock keeps writers from removing files of this version. They forget the digest before they change documents,
+    # so a digest that is copied under the lock is that of the documents in the store.
+    with atomic_folder(target) as part, lock(folder / "store" / "lock"):
         for path in folder.iterdir():
             if path.is_file():
                 shutil.copy2(path, part / path.name)

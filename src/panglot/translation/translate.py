@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
+from panglot.data.convert import check_folder
 from panglot.translation.by_sentence import SentenceCounts, Store, translate_texts
 from panglot.translation.engines import Engine
 from panglot.translation.quality import Thresholds, filter_reasons
@@ -53,7 +53,7 @@ class Translated:
 
     def save(self, folder: Path) -> None:
         """Write the collection with ``provenance.arrow``, ``dropped.jsonl`` and ``report.json``, atomically."""
-        check_output(folder)
+        check_folder(folder)
         with atomic_folder(folder) as part:
             self.collection.save(part)
             _write_origins(part / _ORIGINS_FILE, self.origins)
@@ -69,14 +69,6 @@ def _write_origins(path: Path, origins: Sequence[Origin]) -> None:
     table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
         out.write_table(table)
-
-
-def check_output(folder: Path) -> None:
-    """Refuse to replace anything but a collection or an empty folder."""
-    is_empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not is_empty and not (folder / "collection.json").is_file():
-        problem = "the folder holds something other than a collection, which would be lost"
-        raise PanglotError(problem, file=folder, hint="name a new folder")
 
 
 def translate(

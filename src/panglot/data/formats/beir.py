@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from panglot._errors import PanglotError, located
-from panglot._files import atomic_folder
+from panglot._files import atomic_folder, mark_folder
 from panglot.data.collection import Collection, Text
 from panglot.data.files import RowError, files, numbered_lines, parse_object
 from panglot.data.formats.trec import export_ids, judged_twice, whole_number
@@ -102,6 +102,7 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
     """
     ids = export_ids(collection)
     with atomic_folder(folder) as part:
+        mark_folder(part, "beir")
         with (part / "queries.jsonl").open("w", encoding="utf-8") as out:
             out.writelines(_lines(collection.questions, ids[0]))
         with (part / "corpus.jsonl").open("w", encoding="utf-8") as out:

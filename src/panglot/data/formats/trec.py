@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from panglot._errors import PanglotError, located
-from panglot._files import atomic_folder, write_text
+from panglot._files import atomic_folder, mark_folder, write_text
 from panglot.data.collection import MAX_RELEVANCE, Collection, Text
 from panglot.data.files import RowError, numbered_lines, read_bytes
 from panglot.data.language import canonical
@@ -234,6 +234,7 @@ def write(collection: Collection, folder: Path) -> None:
     for row in collection.qrels.to_pylist():
         qrels.setdefault(ids[0][row["question"]], {})[ids[1][row["passage"]]] = row["relevance"]
     with atomic_folder(folder) as part:
+        mark_folder(part, "trec")
         (part / "documents").mkdir()
         (part / "topics").mkdir()
         _write_by_language(part / "documents", collection.passages.to_pylist(), _DOC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, join_kinds, kind_of
+from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, count_kinds, join_kinds, kind_of
 from panglot.search.storage.store import COLUMNS, Bools, Ints, as_document, as_row
 
 if TYPE_CHECKING:
@@ -89,11 +89,13 @@ class ColumnBuilder:
 
     def __init__(self) -> None:
         self._rows = 0
+        self.counts: dict[str, dict[str, int]] = {}
         self._parts: dict[str, list[tuple[int, str, Any]]] = {}  # By field: first row, kind and values.
 
     def add(self, rows: Any) -> None:
         """Add rows, an Arrow array of texts as :func:`panglot.search.storage.store.as_row` makes them."""
         found: list[dict[str, Any]] = [json.loads(text) if text else {} for text in rows.to_pylist()]
+        count_kinds(found, self.counts)
         for name in dict.fromkeys(name for row in found for name in row):
             values = [row.get(name) for row in found]
             kinds = {kind_of(value) for value in values if value is not None}
@@ -191,13 +193,32 @@ class Columns:
         assert isinstance(where, Condition)
         return self._holds(where)
 
-    def _column(self, name: str) -> Any:
+    def _column(self, condition: Condition) -> Any:
+        name, value = condition.field, condition.value
         if name in OWN_FIELDS:
             return self._texts[name]
-        return self._table[name] if name in self.kinds else None
+        found = kind_of(value[0] if isinstance(value, tuple) and value else value)
+        kind = self.kinds.get(name, "")
+        if kind == MIXED or (kind.removeprefix(LIST), found) == ("float", "int"):
+            return self._only(name, "" if value is None or value == () else found)
+        return self._table[name] if kind else None
+
+    def _only(self, name: str, kind: str) -> Any:
+        """Return the values of one kind as lists, or truth values if the kind is empty. Only deleted rows have others.
+
+        The column itself has room for the others, and so is empty, or has integers as fractions.
+        """
+        found: list[Any] = []
+        for text in self._texts["fields"].to_pylist():
+            value = json.loads(text).get(name) if text else None
+            if kind and value is not None:
+                value = [each for each in (value if isinstance(value, list) else [value])
+                         if join_kinds(kind_of(each), kind) == kind]  # fmt: skip
+            found.append(value if kind or value is None else True)
+        return pa.chunked_array([_array(found, LIST + kind if kind else "bool")])
 
     def _holds(self, condition: Condition) -> Bools:
-        column = self._column(condition.field)
+        column = self._column(condition)
         found = np.zeros(self._rows, np.bool_)
         for begin, chunk in _chunks(column):
             part = found[begin : begin + len(chunk)]
@@ -252,15 +273,6 @@ def _compared(chunk: Any, condition: Condition) -> Bools:
     return np.asarray(computed(operators[condition.operator], chunk, pa.scalar(value, kind)).fill_null(False))
 
 
-def join(several: Iterable[Columns]) -> dict[str, str]:
-    """Return the kind of each field over several segments."""
-    found: dict[str, str] = {}
-    for columns in several:
-        for name, kind in columns.kinds.items():
-            found[name] = join_kinds(found.get(name, kind), kind)
-    return found
-
-
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     """Return documents as a record batch."""
     return pa.RecordBatch.from_pylist([as_row(document) for document in documents], SCHEMA)
@@ -313,6 +325,14 @@ class Texts:
                     break
                 place += 1
         return found
+
+    def count_kinds(self, rows: Ints) -> dict[str, dict[str, int]]:
+        """Return how many of some rows have a value of each kind, by field of metadata."""
+        counts: dict[str, dict[str, int]] = {}
+        # `take` would copy the whole column first.
+        texts = (self.value(row, "fields") for row in rows.tolist())
+        count_kinds((json.loads(text) for text in texts if text), counts)
+        return counts
 
     def in_groups(self, groups: Collection[str]) -> Ints:
         """Return the rows whose group is one of these."""

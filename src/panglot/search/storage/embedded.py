@@ -17,15 +17,16 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
+from panglot.search.document import check_kinds
 from panglot.search.storage import graph, manifest
 from panglot.search.storage.columns import keys_of
 from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
     Segment,
-    Version,
     as_pieces,
     contents,
+    deleted_since,
     due,
     write_deleted,
     write_segment,
@@ -40,6 +41,7 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
 )
+from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -91,13 +93,17 @@ class EmbeddedStore:
                 Manifest(1, tuple(vector_fields), dimension, build=build).write(folder)
         return cls(folder)
 
-    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+    def upsert(
+        self, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
         """See :meth:`~panglot.search.storage.store.Store.upsert`."""
         checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         if not documents:
             return
         with self._writing() as now:
             segments, _ = self._without(now.segments, [document.id for document in documents])
+            if same_kinds:
+                check_kinds(documents, now.kinds_with(segments))
             # Graphs take long, so that they are made without the lock, when segments are merged.
             new = self._write(uuid.uuid4().hex, as_pieces(documents, checked), len(documents), graphs=False)
             self._commit(now, [*segments, new])
@@ -260,6 +266,7 @@ class EmbeddedStore:
                 deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
                 deleted[rows] = True
                 metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, self.version + 1)
+                metadata = replace(metadata, kinds=segment.kinds_without(rows))
             segments.append(metadata)
         return segments, count
 
@@ -321,7 +328,7 @@ class EmbeddedStore:
             if len(known) < len(before):
                 shutil.rmtree(self.folder / SEGMENTS / name, ignore_errors=True)
                 return
-            gone = [each for segment in known for each in _deleted_since(before[segment.metadata.name], segment)]
+            gone = [each for segment in known for each in deleted_since(before[segment.metadata.name], segment)]
             if gone and new:
                 new, _ = self._without([Segment.open(self.folder / SEGMENTS, new[0], self.vector_fields)], gone)
             others = (each.metadata for each in now.segments if each.metadata.name not in before)
@@ -333,14 +340,6 @@ class EmbeddedStore:
 def _documents(texts: Texts) -> Iterator[list[Document]]:
     for batch in texts.batches(0, len(texts)):
         yield [as_document(row) for row in batch.to_pylist()]
-
-
-def _deleted_since(before: Segment, now: Segment) -> list[str]:
-    """Return the ids of rows of a segment that were deleted between two versions."""
-    if now.deleted is None:
-        return []
-    rows = np.flatnonzero(now.deleted if before.deleted is None else now.deleted & ~before.deleted)
-    return [now.texts.value(row, "id") for row in rows.tolist()]
 
 
 def _size(segment: Segment) -> tuple[int, int]:

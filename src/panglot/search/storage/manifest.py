@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot._files import digest, file_digest, is_locked, lock, write_json
+from panglot._files import digest, file_digest, is_locked, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,8 @@ class SegmentMetadata:
     deleted: str = ""  # The file that marks deleted rows. Empty if no row is deleted.
     # By vector field and language: how wide the graph of that language is searched. Older segments have none.
     own_graphs: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    # By field of metadata: the number of live rows with a value of each kind. None in older segments.
+    kinds: Mapping[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,25 +128,23 @@ def sync(path: Path) -> None:
 
 
 def snapshot(folder: Path, target: Path) -> None:
-    """Write the current version of a store to a new folder.
+    """Write the current version of a store to a new folder. The caller holds the lock of writers.
 
     Files that never change become hard links if the disk allows.
     """
-    # The lock keeps a writer from removing files of this version.
-    with lock(folder / "lock"):
-        manifest = Manifest.read(folder)
-        for segment in manifest.segments:
-            source, place = (each / SEGMENTS / segment.name for each in (folder, target))
-            place.mkdir(parents=True)
-            for name in segment.files:
-                try:
-                    (place / name).hardlink_to(source / name)
-                except OSError:  # The target is on another disk, or the disk has no hard links.
-                    shutil.copy2(source / name, place / name)
-                    sync(place / name)
-            sync(place)
-        target.mkdir(exist_ok=True)
-        manifest.write(target)
+    manifest = Manifest.read(folder)
+    for segment in manifest.segments:
+        source, place = (each / SEGMENTS / segment.name for each in (folder, target))
+        place.mkdir(parents=True)
+        for name in segment.files:
+            try:
+                (place / name).hardlink_to(source / name)
+            except OSError:  # The target is on another disk, or the disk has no hard links.
+                shutil.copy2(source / name, place / name)
+                sync(place / name)
+        sync(place)
+    target.mkdir(exist_ok=True)
+    manifest.write(target)
 
 
 def sweep(folder: Path, manifest: Manifest, *, merged: bool = False) -> None:
@@ -173,7 +173,8 @@ def _segment(values: dict[str, Any]) -> SegmentMetadata:
     languages = tuple((language, rows) for language, rows in values["languages"])
     graphs = {name: (scale, ef_search) for name, (scale, ef_search) in values["graphs"].items()}
     own: dict[str, dict[str, int]] = {name: dict(found) for name, found in values.get("own_graphs", {}).items()}
-    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own)
+    kinds: Mapping[str, Mapping[str, int]] | None = values.get("kinds")
+    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own, kinds)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

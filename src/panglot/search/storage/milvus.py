@@ -15,6 +15,7 @@ from panglot.search.document import ScoredDocument
 from panglot.search.storage import milvus_client as client
 from panglot.search.storage.graph import candidates
 from panglot.search.storage.milvus_client import Address, among, explained
+from panglot.search.storage.milvus_kinds import FieldKinds
 from panglot.search.storage.store import (
     COLUMNS,
     REPLACED,
@@ -70,20 +71,20 @@ class MilvusStore:
         self._client: Any = client.connect(self._address)
         self._read, self._format = set[str](), _FORMAT
         self._counted: tuple[float, dict[str, int]] | None = None
-        self._kinds = client.FieldKinds(lambda expression: self._query(self._about, expression, ("value",)), self._note)
+        self._kinds = FieldKinds(self._about, self._main, self._query, self._note)
         with explained(self._address):
             if not self._known():
                 if not create:
                     raise PanglotError("no such store", file=where, field="store", hint="build the index first")
                 client.create_store(self._client, self._address, map(self._collection, self.vector_fields), dimension)
                 self._describe()
-            for collection in (self._about, *map(self._collection, self.vector_fields)):
-                self._client.load_collection(collection)
-            for vector_field in self.vector_fields if self._address.index == "FLAT" and self._address.is_lite else ():
-                client.make_flat(self._client, self._collection(vector_field))
+            client.load(self._client, self._address, self._about, [*map(self._collection, self.vector_fields)])
+            self._kinds.filterable = self._format > 1
             self._check_build(create=create)
 
-    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+    def upsert(
+        self, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
         """See :meth:`~panglot.search.storage.store.Store.upsert`. A text of more than 65,535 bytes is refused."""
         checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         self._counted = None
@@ -91,7 +92,9 @@ class MilvusStore:
         rows = [client.row(document, stamp, metadata=self._format > 1) for document in documents]
         floats = {field: each.astype(np.float32) for field, each in checked.items()}
         with explained(self._address):
-            before = self._stamps([row["key"] for row in rows])
+            if same_kinds:
+                self._kinds.check(documents, {row["key"] for row in rows})
+            before = self._rows(self._main, [row["key"] for row in rows], self._kinds.columns)
             languages = sorted({document.language for document in documents})
             self._note({f"language/{client.code(each)}": each for each in languages})
             self._kinds.add(documents)
@@ -100,17 +103,17 @@ class MilvusStore:
                 self._put(self._collection(vector_field), [client.joined(row, stamp, each) for row, each in pairs])
             main = [{**row, "vector": vector} for row, vector in zip(rows, floats[self.vector_fields[0]], strict=True)]
             self._put(self._main, main)
-            self._drop_vectors(before)
+            self._drop(before)
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`."""
         self._counted = None
         with explained(self._address):
-            before = self._stamps([client.key(each) for each in dict.fromkeys(ids)])
+            before = self._rows(self._main, [client.key(each) for each in ids], self._kinds.columns)
             for keys in client.lists(list(before)):
                 self._client.delete(self._main, filter=among("key", keys))
                 self._read.discard(self._main)  # Servers return no time of a deletion for which a session could wait.
-            self._drop_vectors(before)
+            self._drop(before)
         return len(before)
 
     @contextlib.contextmanager
@@ -153,8 +156,8 @@ class MilvusStore:
         keys = [client.key(each) for each in ids]
         with explained(self._address):
             if vector_field != self.vector_fields[0]:
-                stamps = self._stamps(keys)
-                keys = [key + stamps.get(key, "") for key in keys]
+                stamps = self._rows(self._main, keys, ("stamp",))
+                keys = [key + stamps[key]["stamp"] if key in stamps else key for key in keys]
             rows = self._rows(self._collection(vector_field), keys, ("vector",))
         for at, key in enumerate(keys):
             if key in rows:
@@ -224,7 +227,7 @@ class MilvusStore:
         for row in self._query(self._about, among("key", ["store"]), ("value",)):
             about = json.loads(row["value"])
             self._format = about["format"]
-            check_same("format", self._format, min(self._format, _FORMAT), self._address.uri)
+            check_same("format", self._format, min(self._format, _FORMAT), self._address.uri, "update panglot")
             check_same("vector_fields", tuple(about["spaces"]), self.vector_fields, self._address.uri)
             check_same("dimension", about["dimension"], self.dimension, self._address.uri)
             return True
@@ -267,11 +270,12 @@ class MilvusStore:
         for request in client.requests(rows, self.dimension):
             self._client.upsert(collection, request)
 
-    def _drop_vectors(self, stamps: Mapping[str, str]) -> None:
-        """Delete rows of further vector fields that no document names any more."""
+    def _drop(self, rows: Mapping[str, Mapping[str, str]]) -> None:
+        """Delete rows of further vector fields that no document names any more, and note what else is gone."""
         for vector_field in self.vector_fields[1:]:
-            for keys in client.lists([key + stamp for key, stamp in stamps.items()]):
+            for keys in client.lists([key + row["stamp"] for key, row in rows.items()]):
                 self._client.delete(self._collection(vector_field), filter=among("key", keys))
+        self._kinds.removed(row["fields"] for row in rows.values() if "fields" in row)
 
     def _level(self, collection: str) -> str:
         """Return how new an answer must be: all that was written, then what was written here."""
@@ -294,9 +298,6 @@ class MilvusStore:
         for part in client.lists(list(dict.fromkeys(keys))):
             found.update((row["key"], row) for row in self._query(collection, among("key", part), ("key", *fields)))
         return found
-
-    def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
-        return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
 
     def _found(self, name: str, queries: Vectors, k: int, pool: client.Pool, count: int) -> list[list[ScoredDocument]]:
         """Return the ``k`` best, asking for more candidates than ``count`` if these may not contain them."""

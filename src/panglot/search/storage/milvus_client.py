@@ -8,15 +8,14 @@ import json
 import logging
 import os
 import re
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.search.document import LIST, OWN_FIELDS, Condition, Group, kinds_of
+from panglot.search.document import LIST, OWN_FIELDS, Condition, Group
 from panglot.search.storage.store import COLUMNS, as_row, pieces
 
 if TYPE_CHECKING:
@@ -137,6 +136,14 @@ def create_store(client: Any, address: Address, collections: Iterable[str], dime
         create(client, name, texts, dimension, address.index, metadata=True)
 
 
+def load(client: Any, address: Address, about: str, collections: Sequence[str]) -> None:
+    """Load the collections of a store. Those with vectors get the index that the address of milvus-lite names."""
+    for collection in (about, *collections):
+        client.load_collection(collection)
+    for collection in collections if address.index == "FLAT" and address.is_lite else ():
+        make_flat(client, collection)
+
+
 def make_flat(client: Any, name: str) -> None:
     """Let a collection compare all vectors, if it has a graph."""
     if client.describe_index(name, "vector")["index_type"] == "FLAT":
@@ -198,10 +205,10 @@ class Pool(NamedTuple):
 def _fields_of(document: Document) -> dict[str, Any]:
     """Return by name in expressions what a document can be filtered by."""
     own = {name: value for name in OWN_FIELDS if (value := getattr(document, name))}
-    return {_safe(name): value for name, value in {**document.metadata, **own}.items() if value is not None}
+    return {safe(name): value for name, value in {**document.metadata, **own}.items() if value is not None}
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """Return the name of a field as expressions have it, so that no name is ever part of one."""
     return name if re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,63}", name) else f"_{key(name)}"
 
@@ -226,7 +233,7 @@ def expression(where: Filter, kinds: Mapping[str, str]) -> str:
         return f"(not {parts[0]})" if where.operator == "not" else f"({f' {where.operator} '.join(parts)})"
     assert isinstance(where, Condition)
     value = where.value
-    name = f'metadata["{_safe(where.field)}"]'
+    name = f'metadata["{safe(where.field)}"]'
     if where.operator == "exists":
         return f"(exists {name})"
     if where.operator in ("=", "in"):
@@ -316,32 +323,3 @@ def belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -
     """Return whether a row of a further vector field is the one that its document names."""
     document = known.get(entity["document"])
     return document is not None and entity["key"] == entity["document"] + document["stamp"]
-
-
-class FieldKinds:
-    """The kinds of the fields of metadata, in the collection that describes a store.
-
-    Args:
-        read: Returns the rows of that collection for an expression.
-        write: Writes values by key into it.
-    """
-
-    def __init__(self, read: Callable[[str], list[dict[str, Any]]], write: Callable[[Mapping[str, str]], None]) -> None:
-        self._read, self._write = read, write
-        self._known: tuple[float, dict[str, str]] = 0.0, {}
-
-    def get(self) -> dict[str, str]:
-        """Return the kind of each field, as it was a moment ago."""
-        now = time.monotonic()
-        if not self._known[0] or now - self._known[0] > FRESH:
-            rows = self._read('key >= "field/" and key < "field0"')
-            self._known = now, dict(json.loads(row["value"]) for row in rows)
-        return dict(self._known[1])
-
-    def add(self, documents: Sequence[Document]) -> None:
-        """Write the kinds of fields that documents add or widen."""
-        known = self.get()
-        found = kinds_of(documents, known)
-        new = {name: kind for name, kind in found.items() if known.get(name) != kind}
-        self._write({f"field/{key(name)}": json.dumps([name, kind]) for name, kind in new.items()})
-        self._known = time.monotonic(), found

@@ -1,7 +1,4 @@
-"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since.
-
-A version of a store is what ``current.json`` names, with its segments open.
-"""
+"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since."""
 
 from __future__ import annotations
 
@@ -11,19 +8,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from panglot._errors import PanglotError
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.storage import columns, graph, manifest
 from panglot.search.storage.columns import SCHEMA, Keys, Selection, Span, Texts, as_batch, keys_of
 from panglot.search.storage.graph import Graph, Table, nearest
-from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest, SegmentMetadata
+from panglot.search.storage.manifest import SegmentMetadata
 from panglot.search.storage.scan import EightBit, paths
-from panglot.search.storage.store import REPLACED, Bools, Halves, Ints, first, pieces
+from panglot.search.storage.store import Bools, Halves, Ints, first, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +86,7 @@ def write_segment(
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
-    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own)
+    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own, kinds=metadata.counts)
 
 
 def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
@@ -145,6 +141,8 @@ class Segment:
             PanglotError: A file is damaged.
             FileNotFoundError: A file is missing.
         """
+        if known and known.metadata == metadata:
+            return known
         place = folder / metadata.name
         seen = known.metadata.files if known else {}
         new = {name: facts for name, facts in metadata.files.items() if name not in seen}
@@ -169,6 +167,27 @@ class Segment:
     def lacks_graphs(self) -> bool:
         """Whether graphs were put off, to the end of a bulk load that has not come to it."""
         return self.metadata.rows >= graph.MIN_ROWS and not self.metadata.graphs
+
+    @cached_property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """The number of live rows with a value of each kind, by field of metadata."""
+        if self.metadata.kinds is not None:
+            return {name: dict(counts) for name, counts in self.metadata.kinds.items()}
+        if self.deleted is None:  # The columns say it without reading all rows, as far as a filter needs it.
+            return {name: {kind: self.live} for name, kind in self.texts.metadata.kinds.items()}
+        return self.texts.count_kinds(np.flatnonzero(~self.deleted))
+
+    def kinds_without(self, rows: Ints) -> dict[str, dict[str, int]]:
+        """Return :attr:`kinds` as they are when some more rows are deleted."""
+        if self.metadata.kinds is None:
+            live = np.ones(len(self.texts), np.bool_) if self.deleted is None else ~self.deleted
+            live[rows] = False
+            return self.texts.count_kinds(np.flatnonzero(live))
+        left = {name: dict(counts) for name, counts in self.metadata.kinds.items()}
+        for name, counts in self.texts.count_kinds(rows).items():
+            for kind, number in counts.items():
+                left[name][kind] -= number
+        return left
 
     def counts(self) -> dict[str, int]:
         """Return how many live rows each language has."""
@@ -222,6 +241,14 @@ class Segment:
                 yield batch, vectors
             elif (live := ~self.deleted[part]).any():
                 yield batch.filter(pa.array(live)), {name: rows[live] for name, rows in vectors.items()}
+
+
+def deleted_since(before: Segment, now: Segment) -> list[str]:
+    """Return the ids of rows of a segment that were deleted between two versions."""
+    if now.deleted is None:
+        return []
+    rows = np.flatnonzero(now.deleted if before.deleted is None else now.deleted & ~before.deleted)
+    return [now.texts.value(row, "id") for row in rows.tolist()]
 
 
 def _spans(languages: Sequence[tuple[str, int]], deleted: Bools | None) -> tuple[Span, ...]:
@@ -287,59 +314,3 @@ def contents(segments: Sequence[Segment]) -> Iterator[Piece]:
     for language in sorted({language for by_language in found for language in by_language}):
         for by_language in found:
             yield from by_language.get(language, ())
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version with its segments open. It never changes, and its files stay as long as a process has it open."""
-
-    manifest: Manifest
-    segments: tuple[Segment, ...]
-
-    @classmethod
-    def open(cls, folder: Path, known: Self | None = None) -> Self:
-        """Return the newest version of the store in a folder, or ``known`` if that is it.
-
-        Raises:
-            PanglotError: The store is missing or damaged, or ``known`` is of another store.
-        """
-        manifest = _read(folder, known)
-        open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
-        while True:
-            if known and manifest == known.manifest:
-                return known
-            try:
-                segments = (
-                    Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
-                    for each in manifest.segments
-                )
-                return cls(manifest, tuple(segments))
-            except FileNotFoundError as error:
-                # A writer removes files only after it has written a newer version.
-                newer = _read(folder, known)
-                if newer == manifest:
-                    raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
-                manifest = newer
-
-    @cached_property
-    def kinds(self) -> dict[str, str]:
-        """The kind of each field of metadata."""
-        return columns.join(segment.texts.metadata for segment in self.segments)
-
-    def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
-        """Return the segment and the row of the live document with each id, None and -1 if there is none."""
-        keys = keys_of(ids)
-        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
-        for segment in self.segments:
-            rows = segment.rows(ids, keys)
-            for at in np.flatnonzero(rows >= 0):
-                found[at] = segment, int(rows[at])
-        return found
-
-
-def _read(folder: Path, known: Version | None) -> Manifest:
-    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
-    found = Manifest.read(folder)
-    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
-        raise PanglotError(REPLACED, file=folder, hint="open the index again")
-    return found

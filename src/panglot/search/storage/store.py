@@ -46,13 +46,16 @@ class Store(Protocol):
     dimension: int
     build: str  # Names the index that the store was made for. Empty if it has no name.
 
-    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+    def upsert(
+        self, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
         """Add documents, in place of those that have the same ids.
 
         For each vector field, ``vectors`` has one unit-length row per document, shape ``[documents, dimension]``.
 
         Raises:
-            PanglotError: An id occurs twice, a shape is wrong or a number is not finite. Nothing was written.
+            PanglotError: An id occurs twice, a shape is wrong or a number is not finite, or with ``same_kinds``, a
+                field of metadata has another kind than in the documents that stay. Nothing was written.
         """
         ...
 
@@ -163,13 +166,13 @@ def check_shape(vector_fields: Collection[str], dimension: int) -> None:
         raise PanglotError(problem, field="dimension", hint="use another model")
 
 
-def check_same(name: str, found: object, expected: object, where: str | Path) -> None:
-    """Raise a :class:`PanglotError` if a store has other vector fields or another dimension than expected."""
+_OTHER_SHAPE = "open it with the model it was made with, or make a new one elsewhere"
+
+
+def check_same(name: str, found: object, expected: object, where: str | Path, hint: str = _OTHER_SHAPE) -> None:
+    """Raise a :class:`PanglotError` if a store has another format, vector fields or dimension than expected."""
     if found != expected:
-        raise PanglotError(
-            f"the store has {name} {found}, expected {expected}", file=where, field=name,
-            hint="open it with the model it was made with, or make a new one elsewhere",
-        )  # fmt: skip
+        raise PanglotError(f"the store has {name} {found}, expected {expected}", file=where, field=name, hint=hint)
 
 
 def check_build(found: str, expected: str, where: str | Path) -> None:
