@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
-from panglot.search.document import Document, Filter
+from panglot.search.document import Document, Filter, Group
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
@@ -134,7 +134,10 @@ class SearchRequest:
         return cls().changed(options, otherwise)
 
     def changed(self, options: Mapping[str, Any], otherwise: str = "") -> SearchRequest:
-        """Return this request with some other options, after checking their names and values."""
+        """Return this request with some other options, after checking their names and values.
+
+        Filters are joined, so that a filter of one query never opens what ``where`` of this request closes.
+        """
         known = [option.name for option in search_options()[1:]]
         for name in options:
             if name not in known:
@@ -142,7 +145,9 @@ class SearchRequest:
                 raise PanglotError(f"a search has no option `{name}`", field=name, hint=hint)
         made = replace(self, **options)
         replace(made, query=made.query or "any").validate()
-        return made
+        if self.filter is None or "where" not in options:
+            return made
+        return replace(made, where=Group("and", (self.filter, made.filter)) if made.filter else self.filter)
 
     def validate(self) -> SearchRequest:
         """Return the same request with canonical language codes, and with the filter read.

@@ -57,7 +57,8 @@ class PanglotRetriever(BaseRetriever):
         index: Where to search.
         options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, for all
             queries, and the fields of ``BaseRetriever``, such as ``tags``. ``where`` may be called ``filter``, as other
-            stores call it. Arguments of ``invoke`` and ``ainvoke`` are options of one query, and win.
+            stores call it. Arguments of ``invoke`` and ``ainvoke`` are options of one query, and win. Their ``filter``
+            narrows that of the retriever instead of replacing it, so that an access rule holds for every query.
 
     Raises:
         PanglotError: An option is unknown or has a wrong value.
