@@ -109,6 +109,11 @@ KINDS = {
             "`year` is an int, expected an int after `>=`, got text. Fix: write a number without quotes",
         ),
         ("product = 7", '`product` is text, expected text after `=`, got an int. Fix: write it in quotes: "7"'),
+        (
+            "product >= 7",
+            "`product` is text, and texts do not compare as numbers: .* Fix: index numbers, from JSON or Parquet",
+        ),
+        ("product < 7.5", "texts do not compare as numbers"),
         ("product in ['a', true]", "expected text after `in`, got a bool"),
         ("draft = 1", "`draft` is a bool, expected a bool after `=`, got an int. Fix: write true or false"),
         ("draft > true", "`draft` is a bool, which `>` cannot compare"),

@@ -256,6 +256,10 @@ class Condition(Filter):
             raise PanglotError(problem, field=FIELD, hint="write a smaller one")
         if not single or found == single or {found, single} == {"int", "float"}:
             return
+        if single == "text" and self.operator in ORDERED and found in ("int", "float"):
+            problem = f'`{self.field}` is {_a(kind)}, and texts do not compare as numbers: "10" comes before "9"'
+            hint = "index numbers, from JSON or Parquet, because cells of CSV are texts"
+            raise PanglotError(problem, field=FIELD, hint=hint)
         problem = f"`{self.field}` is {_a(kind)}, expected {_a(single)} after `{self.operator}`, got {_a(found)}"
         hints = {"text": f"write it in quotes: {_literal(str(value))}", "bool": "write true or false"}
         raise PanglotError(problem, field=FIELD, hint=hints.get(single, "write a number without quotes"))
