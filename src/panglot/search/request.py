@@ -95,7 +95,7 @@ class SearchRequest:
     """A query and how to search for it.
 
     Language codes may be in any style, as a sequence or as one text such as ``"de,fr"``. :meth:`validate` makes them
-    canonical.
+    canonical. ``und`` means documents in no known language, and a query whose language is detected.
     """
 
     query: str = _option("", "Query, in any language.", 1, 10_000)
@@ -210,18 +210,18 @@ def _parts(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
-    """Return canonical codes, each once, of a text with commas or a sequence of such texts."""
+    """Return canonical codes, or ``und``, each once, of a text with commas or a sequence of such texts."""
     if not codes:
         return ()
     with located(field=field):
-        return tuple(dict.fromkeys(canonical(code) for code in _parts(codes)))
+        return tuple(dict.fromkeys("und" if code.lower() == "und" else canonical(code) for code in _parts(codes)))
 
 
 def _code(code: str, field: str) -> str:
     codes = _codes(code, field)
     if len(codes) > 1:
         raise PanglotError(f"`{field}` must be one language, got {code!r}", field=field, hint="choose one of them")
-    return codes[0] if codes else ""
+    return "" if codes in ((), ("und",)) else codes[0]
 
 
 @dataclass(frozen=True)
