@@ -148,6 +148,22 @@ def check_kinds(documents: Sequence[Document], known: Mapping[str, str]) -> None
                 raise PanglotError(problem, field="metadata", hint="change it, or index it under another name")
 
 
+def check_fields(names: Collection[str], kinds: Mapping[str, str]) -> None:
+    """Raise a :class:`PanglotError` for a name that is no field of documents with metadata of these ``kinds``.
+
+    >>> check_fields(["titel"], {"year": "int"})
+    Traceback (most recent call last):
+    panglot._errors.PanglotError: field "fields": the documents have no field 'titel'. Fix: write title, or another...
+    """
+    known = [*sorted(kinds), "text", *OWN_FIELDS]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            shown = ", ".join(known if len(known) <= _SHOWN else [*known[: _SHOWN - 5], "…", *known[-5:]])
+            hint = f"write {near[0]}, or another of {shown}" if near else f"write one of {shown}"
+            raise PanglotError(f"the documents have no field {name!r}", field="fields", hint=hint)
+
+
 class ScoredDocument(NamedTuple):
     """The score of a document for a query, from the store to the result. Rankings are lists of these, best first."""
 
@@ -160,6 +176,8 @@ class ScoredDocument(NamedTuple):
 
 OWN_FIELDS = {"id": "text", "title": "text", "language": "text", "group": "text"}
 """The fields of every document, with their kinds. One that is empty is missing."""
+
+_SHOWN = 25  # Most names in an error.
 
 FIELD = "where"
 """The field of a request that errors name."""
