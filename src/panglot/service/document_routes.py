@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
+from panglot.data.document_rows import name_language
 from panglot.data.files import BOM
 from panglot.data.rows import as_text
 from panglot.search.document import Document
@@ -140,7 +141,11 @@ async def _write_lines(request: Request, engine: Engine) -> dict[str, Any]:
 
         def read(rows: list[dict[str, Any]] = rows) -> tuple[list[Document], list[str]]:
             documents, said = _documents_of(rows, limits)
-            languages = [each.language for row, each in zip(rows, documents, strict=True) if not row.get("language")]
+            languages = [
+                each.language
+                for row, each in zip(rows, documents, strict=True)
+                if not name_language(row).get("language")
+            ]
             detected.update(languages)
             # The last note has the languages of the piece.
             others.update(dict.fromkeys(said[:-1]))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
-from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows
+from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows, name_language
 from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.data.rows import as_text, encodable
 from panglot.search.document import MIXED, Document, Scalar, Value, join_kinds, kind_of
@@ -55,6 +55,7 @@ _SIGNED_64 = 1 << 63
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
     """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
     with located(file=file, line=line):
+        values = name_language(values)
         texts = {name: as_text(values.get(name), name) or "" for name in _NAMED}
         for name in ("id", "text"):
             if not texts[name]:
