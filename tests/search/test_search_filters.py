@@ -182,6 +182,19 @@ def indexes(
         each.close()
 
 
+def test_an_empty_field_is_missing(indexes: Callable[[str], Index]) -> None:
+    index = indexes("empty")
+    index.add([
+        {"id": "empty", "text": "x", "language": "en", "product": "", "tags": []},
+        {"id": "null", "text": "x", "language": "en", "product": None, "tags": None},
+        {"id": "full", "text": "x", "language": "en", "product": "calc", "tags": ["", "odd"], "number": 0},
+    ])  # fmt: skip
+    names = ["empty", "full", "null"]
+    for where in ("product is null", "tags is null", 'product is null and not tags contains "odd"'):
+        assert index.store.matching(names, parse_filter(where)) == {"empty", "null"}, where  # type: ignore[arg-type]
+    assert index.store.matching(names, parse_filter("tags is not null and number = 0")) == {"full"}  # type: ignore[arg-type]
+
+
 def test_a_filtered_search_is_a_search_without_the_others(indexes: Callable[[str], Index]) -> None:
     """In all modes, and with all options, hits are those of an index from which the other documents were deleted."""
     full = indexes("full")

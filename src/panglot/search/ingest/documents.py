@@ -43,6 +43,7 @@ Documents = str | Path | DocumentFile | LongDocuments | Iterable[Document | Mapp
 """What ``panglot index`` takes, or documents, or mappings with the fields of a file's row."""
 
 _NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
+_MISSING = (None, "", [])  # Values of metadata that count as none.
 
 PIECE = 1000  # Documents that are read at a time.
 
@@ -63,7 +64,7 @@ def document(values: Mapping[str, object], file: Path | str, line: int | None) -
                 raise PanglotError(problem, field=name, hint="add it, or leave the row out")
         metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in _NAMED}
         texts["language"] = _row_language(texts["language"])
-    return Document(**texts, metadata={name: value for name, value in metadata.items() if value is not None})
+    return Document(**texts, metadata={name: value for name, value in metadata.items() if value not in _MISSING})
 
 
 def _fields(made: object, place: str) -> dict[str, object]:
