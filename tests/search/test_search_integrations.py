@@ -160,7 +160,9 @@ def test_fields_of_documents_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, t
     (first,) = langchain.PanglotRetriever(made, collapse=True).invoke("<de> topic3")
     (second,) = llamaindex.PanglotRetriever(made, collapse=True).retrieve("<de> topic3")
     (third,) = haystack.PanglotRetriever(made, collapse=True).run("<de> topic3")["documents"]
-    for found in (first.metadata, second.node.metadata, third.meta):
+    # LangChain has no other place for the score of a hit.
+    assert first.metadata["score"] == second.score == third.score != own["score"]
+    for found in (first.metadata | {"score": own["score"]}, second.node.metadata, third.meta):
         assert {name: found[name] for name in own} == own
 
 
