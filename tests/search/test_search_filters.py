@@ -119,7 +119,7 @@ KINDS = {
         ("draft > true", "`draft` is a bool, which `>` cannot compare"),
         ("tags > 'a'", "`tags` is a list of text, which `>` cannot compare. Fix: use `contains`"),
         ("tags contains 1", "`tags` is a list of text, expected text after `contains`, got an int"),
-        ("product contains 'c'", "`contains` asks for a value of a list, but `product` is text"),
+        ("product contains 'c'", "`contains` needs a list, but `product` is text"),
         ("year > 1e30", "has more than 64 bits"),
         ({"year": 2**70}, "has more than 64 bits"),
     ],

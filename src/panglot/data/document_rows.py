@@ -76,7 +76,7 @@ def name_language(row: Mapping[str, object]) -> Mapping[str, object]:
     """Return a row with its ``lang``, as many data sets call it, as its ``language`` if it has no other.
 
     Raises:
-        PanglotError: It is no language.
+        PanglotError: There is no such language.
 
     >>> name_language({"id": "1", "lang": "de"}), name_language({"language": "de", "lang": "python"})
     ({'id': '1', 'language': 'de'}, {'language': 'de', 'lang': 'python'})
@@ -85,7 +85,7 @@ def name_language(row: Mapping[str, object]) -> Mapping[str, object]:
     if not isinstance(code, str) or row.get("language") not in (None, ""):
         return row
     if code.strip() and code.strip().lower() not in NO_LANGUAGE and canonical_or_none(code) is None:
-        hint = "write a BCP 47 or ISO 639 code, or rename the field if it is no language of people"
+        hint = "write a BCP 47 or ISO 639 code, or rename the field if it means something else"
         raise PanglotError(f"unknown language code {code!r}", field="lang", hint=hint)
     return {**{name: value for name, value in row.items() if name != "lang"}, "language": code}
 

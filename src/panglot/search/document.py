@@ -243,7 +243,7 @@ class Condition(Filter):
             problem = f"`{self.field}` is {_a(kind)}, which `{operator}` cannot compare"
             raise PanglotError(problem, field=FIELD, hint="use `contains`" if many else "use `= true` or `= false`")
         if self.operator == "contains" and not many:
-            problem = f"`contains` asks for a value of a list, but `{self.field}` is {_a(kind)}"
+            problem = f"`contains` needs a list, but `{self.field}` is {_a(kind)}"
             raise PanglotError(problem, field=FIELD, hint="use `=`, or `hybrid` to search for words")
         if not single:  # All lists are empty.
             return Condition(self.field, "in", ())

@@ -166,7 +166,7 @@ class Searcher:
             for each in self.store.get([name for name in matches if name not in known])
             if each is not None and (not request.languages or each.language in request.languages)
         ]
-        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        # Matches that the vectors did not find need their cosines too, because the mode ranks all of them.
         more = self._scored(missing, request, vector, language)
         known.update(each.id for each in more)
         ranked = _adjusted([*found, *more], request)
