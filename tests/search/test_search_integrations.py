@@ -70,7 +70,10 @@ def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -
         assert called(**where, k=9) == [allowed] * 4
     filtered = PanglotRetriever(index, **OPTIONS, filter={"language": "ja", "n": {"$gte": 1}})
     assert {each.metadata["language"] for each in filtered.invoke("<de> topic3")} == {"ja"}
-    for opened in ({"filter": 'language = "de"'}, {"where": {"language": "de"}}, {"filter": None}, {"filter": ""}):
+    others: tuple[dict[str, Any], ...] = (
+        {"filter": 'language = "de"'}, {"where": {"language": "de"}}, {"filter": None}, {"filter": ""},
+    )  # fmt: skip
+    for opened in others:
         kept = {each.metadata["language"] for each in filtered.invoke("<de> topic3", **opened)}
         assert kept == (set() if any(opened.values()) else {"ja"}), opened
     wrong: tuple[tuple[dict[str, Any], str], ...] = (

@@ -221,7 +221,7 @@ def _code(code: str, field: str) -> str:
     codes = _codes(code, field)
     if len(codes) > 1:
         raise PanglotError(f"`{field}` must be one language, got {code!r}", field=field, hint="choose one of them")
-    return "" if codes in ((), ("und",)) else codes[0]
+    return codes[0] if codes and codes != ("und",) else ""
 
 
 @dataclass(frozen=True)
