@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pages_made import write
 
 from panglot.data.pages import from_docs
@@ -73,3 +74,59 @@ def test_a_group_with_two_pages_in_one_language_is_not_one(tmp_path: Path) -> No
     assert tied(tmp_path) == {frozenset({"en/a.md", "de/a.md"}), frozenset({"en/b.md"})}
     (note,) = (each for each in from_docs.sections([tmp_path], lenient=True).notes if "declare versions" in each)
     assert note.endswith(": 2")
+
+
+HEADS: list[tuple[str, dict[str, str]]] = [
+    ("---\ntitle: >-\n  A long\n  title\nlang: de  # German\n---\n", {"title": "A long title", "lang": "de"}),
+    ("--- \ntitle: 'Print: a part' # how to\nlang: en\n---\t\n", {"title": "Print: a part", "lang": "en"}),
+    ("---\nlang: no\ntitle: 2024-05-01\ngroup: 007\n---\n", {"lang": "no", "title": "2024-05-01", "group": "007"}),
+    ("---\ntitle:\nlang: null\ntags: [a, b]\nmore: {lang: de}\n---\n", {}),
+    ("---\r\nlang: sw\r\n---\r\n", {"lang": "sw"}),
+    ("---\n---\n", {}),
+    ("---\n# nothing\n---\n", {}),
+    ('+++\ntitle = "Print"  # how\ngroup = 7\n[params]\nlang = "de"\n+++\n', {"title": "Print", "group": "7"}),
+]
+
+
+@pytest.mark.parametrize(("head", "settings"), HEADS)
+def test_front_matter_is_yaml_or_toml(tmp_path: Path, head: str, settings: dict[str, str]) -> None:
+    path = tmp_path / "page.md"
+    path.write_bytes(f"{head}{FR}".encode())
+    found = from_docs.sections([path], lenient=True)
+    ((section,),) = found.groups.values()
+    assert section.text == FR
+    assert section.title == settings.get("title", "")
+    assert section.language == settings.get("lang", "fr")
+    assert section.group == settings.get("group", "")
+    assert not [note for note in found.notes if "front matter" in note]
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            "---\nlang: de\ntitle: Print: a part\n---\n",
+            "page.md: line 3: the front matter is left out, because it is not",
+        ),
+        ("---\ntitle: {{ page.title }}\n---\n", "page.md: line 2"),
+        ("---\ntitle: !!python/name:os.system x\n---\n", "page.md: line 2"),
+        ("---\ntitle: \x07\n---\n", "page.md: line 1"),
+        ("+++\nlang = 'de'\ntitle = \n+++\n", "page.md: line 3: the front matter is left out, because it is not TOML"),
+    ],
+)
+def test_front_matter_that_cannot_be_read_is_said_and_the_page_is_read(tmp_path: Path, head: str, message: str) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(f"{head}{FR}")
+    found = from_docs.sections([path], lenient=True)
+    ((section,),) = found.groups.values()
+    assert (section.text, section.language, section.title) == (FR, "fr", "")
+    (note,) = (each for each in found.notes if "front matter" in each)
+    assert note.startswith(message)
+    assert "Fix: put quotes around" in note
+
+
+def test_text_between_two_rules_is_no_front_matter(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(f"---\n\n{FR}\n\n---\n\nFin.")
+    ((section,),) = from_docs.sections([path], lenient=True).groups.values()
+    assert section.text == f"{FR}\nFin."

@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_refused() -> None:
         found = read_task(made({"en": three[:1], "mixed": three}, {"en": mixed, "mixed": mixed})())
     assert found.passages["id"].to_pylist() == ["lake", "hill"]
     silent = split({"q": "1?"}, {"p": "2"}, {"q": {"p": 1}})
-    with pytest.raises(PanglotError, match="their text does not tell either"):
+    with pytest.raises(PanglotError, match="show which languages are those of the questions"):
         read_task(made({"x": [CODES["en"], CODES["de"]]}, {"x": silent})())
 
 

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,7 +114,7 @@ def test_what_is_written_as_json_lines_comes_back(
     named = ("id", "text", "title", "language", "group")
     for document, row in zip((each for part in pieces for each in part), rows, strict=True):
         assert [getattr(document, name) for name in named] == [row.get(name, "") for name in named]
-        assert document.metadata == {name: value for name, value in row.items() if name not in named}
+        assert document.metadata == {name: value for name, value in row.items() if name not in named and value != []}
         assert [type(value) for value in document.metadata.values()] == [type(row[name]) for name in document.metadata]
 
 
@@ -127,6 +128,22 @@ def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
     assert read([Document("1", "x", "Das Dokument wird jetzt auf dem Drucker gedruckt")])[0].language == "de"
     # Without letters there is no language.
     assert read([Document("1", "12")])[0].language == "und"
+
+
+def test_lang_is_the_language_of_a_row_without_another_one(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"id": "1", "text": GERMAN, "lang": "sw"},
+        {"id": "2", "text": GERMAN, "lang": "sw", "language": ""},
+        {"id": "3", "text": GERMAN, "lang": "python", "language": "en"},
+        {"id": "4", "text": GERMAN, "lang": "und"},
+        {"id": "5", "text": GERMAN, "lang": ["sw", "de"]},
+    ]
+    found = read(written(tmp_path, "a.jsonl", lines(rows)))
+    assert found == read(rows)
+    assert [each.language for each in found] == ["sw", "sw", "en", "de", "de"]
+    assert [dict(each.metadata) for each in found] == [{}, {}, {"lang": "python"}, {}, {"lang": ["sw", "de"]}]
+    with pytest.raises(PanglotError, match=r'a.jsonl, line 1, field "lang": unknown language code .python.'):
+        read(written(tmp_path, "a.jsonl", lines([{"id": "1", "text": "print(1)", "lang": "python"}])))
 
 
 def test_metadata_that_is_spelt_almost_like_a_field_is_said() -> None:
@@ -154,7 +171,7 @@ def test_fields_of_several_kinds_are_counted_and_said() -> None:
     assert len(list(read_documents(rows, progress=told.append))) == 1
     assert told == [
         "field price: int in 2 documents, float in 1; filters compare it as float",
-        "field tags: list of text in 1 documents, text in 1, list in 1; filters compare it as list of text",
+        "field tags: list of text in 1 documents, text in 1; filters compare it as list of text",
         "field version: text in 2 documents, int in 1; it cannot be filtered by",
         "3 documents",
     ]

@@ -118,12 +118,17 @@ KINDS = {
             "`year` is an int, expected an int after `>=`, got text. Fix: write a number without quotes",
         ),
         ("product = 7", '`product` is text, expected text after `=`, got an int. Fix: write it in quotes: "7"'),
+        (
+            "product >= 7",
+            "`product` is text, and texts do not compare as numbers: .* Fix: index numbers, from JSON or Parquet",
+        ),
+        ("product < 7.5", "texts do not compare as numbers"),
         ("product in ['a', true]", "expected text after `in`, got a bool"),
         ("draft = 1", "`draft` is a bool, expected a bool after `=`, got an int. Fix: write true or false"),
         ("draft > true", "`draft` is a bool, which `>` cannot compare"),
         ("tags > 'a'", "`tags` is a list of text, which `>` cannot compare. Fix: use `contains`"),
         ("tags contains 1", "`tags` is a list of text, expected text after `contains`, got an int"),
-        ("product contains 'c'", "`contains` asks for a value of a list, but `product` is text"),
+        ("product contains 'c'", "`contains` needs a list, but `product` is text"),
         ("year > 1e30", "has more than 64 bits"),
         ({"year": 2**70}, "has more than 64 bits"),
     ],
@@ -184,6 +189,19 @@ def indexes(
     yield make
     for each in opened:
         each.close()
+
+
+def test_an_empty_field_is_missing(indexes: Callable[[str], Index]) -> None:
+    index = indexes("empty")
+    index.add([
+        {"id": "empty", "text": "x", "language": "en", "product": "", "tags": []},
+        {"id": "null", "text": "x", "language": "en", "product": None, "tags": None},
+        {"id": "full", "text": "x", "language": "en", "product": "calc", "tags": ["", "odd"], "number": 0},
+    ])  # fmt: skip
+    names = ["empty", "full", "null"]
+    for where in ("product is null", "tags is null", 'product is null and not tags contains "odd"'):
+        assert index.store.matching(names, parse_filter(where)) == {"empty", "null"}, where  # type: ignore[arg-type]
+    assert index.store.matching(names, parse_filter("tags is not null and number = 0")) == {"full"}  # type: ignore[arg-type]
 
 
 def test_a_filtered_search_is_a_search_without_the_others(indexes: Callable[[str], Index]) -> None:

@@ -421,7 +421,9 @@ def test_documents_have_the_fields_that_were_asked_for(index: Index) -> None:
     whole = found()
     assert found(fields="title, year") == dataclasses.replace(whole, text="", metadata={"year": 2024})
     assert found(fields=["text"]) == dataclasses.replace(whole, title="", metadata={})
-    assert found(fields=["nothing"]).language == "de"
+    assert found(fields=["language"]) == dataclasses.replace(whole, text="", title="", metadata={})
+    with pytest.raises(PanglotError, match=r"no field 'titel'\. Fix: write title, or another of n, year, text, id"):
+        found(fields=["text", "titel"])
     marked = index.search("Katzen nicht.", k=1, language="de", fields=["text"], highlight=True).hits[0]
     assert marked.highlight == (14, 27)
     with pytest.raises(PanglotError, match="`highlight` requires `text` in `fields`"):

@@ -70,6 +70,12 @@ def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -
         assert called(**where, k=9) == [allowed] * 4
     filtered = PanglotRetriever(index, **OPTIONS, filter={"language": "ja", "n": {"$gte": 1}})
     assert {each.metadata["language"] for each in filtered.invoke("<de> topic3")} == {"ja"}
+    others: tuple[dict[str, Any], ...] = (
+        {"filter": 'language = "de"'}, {"where": {"language": "de"}}, {"filter": None}, {"filter": ""},
+    )  # fmt: skip
+    for opened in others:
+        kept = {each.metadata["language"] for each in filtered.invoke("<de> topic3", **opened)}
+        assert kept == (set() if any(opened.values()) else {"ja"}), opened
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"nonsense": 1}, "no option `nonsense`. Fix: use one of k, offset, language"),
         ({"filter": {"language": {"$eqq": "de"}}}, "`$eqq` of `language` is not an operator"),
@@ -157,7 +163,9 @@ def test_fields_of_documents_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, t
     (first,) = langchain.PanglotRetriever(made, collapse=True).invoke("<de> topic3")
     (second,) = llamaindex.PanglotRetriever(made, collapse=True).retrieve("<de> topic3")
     (third,) = haystack.PanglotRetriever(made, collapse=True).run("<de> topic3")["documents"]
-    for found in (first.metadata, second.node.metadata, third.meta):
+    # LangChain has no other place for the score of a hit.
+    assert first.metadata["score"] == second.score == third.score != own["score"]
+    for found in (first.metadata | {"score": own["score"]}, second.node.metadata, third.meta):
         assert {name: found[name] for name in own} == own
 
 
@@ -261,6 +269,27 @@ def test_haystack_filters_as_its_own_store_does(index: Index) -> None:
         ]
 
 
+@pytest.mark.parametrize("policy", ["merge", "replace"])
+def test_haystack_keeps_an_access_rule_whatever_the_filters_are(index: Index, policy: str) -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from panglot.search.integrations.haystack import PanglotRetriever
+
+    def found(retriever: PanglotRetriever, **options: Any) -> set[str]:
+        return {each.id for each in retriever.run("topic", **options)["documents"]}
+
+    language = {"field": "meta.language", "operator": "==", "value": "sw"}
+    group = {"field": "meta.group", "operator": "in", "value": ["topic3", "topic4"]}
+    rule = PanglotRetriever(index, top_k=200, filter_policy=policy, where='language != "sw"')
+    assert len(found(rule)) == 90
+    assert not found(rule, filters=language)
+    assert found(rule, filters=group) == {f"topic{n}-{code}" for n in (3, 4) for code in ("de", "en", "ja")}
+    assert not found(rule, options={"where": {"language": "sw"}})
+    assert len(found(rule, options={"where": None})) == 90
+    both = PanglotRetriever(index, filters=group, top_k=200, filter_policy=policy, where={"language": "ja"})
+    assert found(both) == {"topic3-ja", "topic4-ja"}
+    assert found(both, filters={"field": "meta.group", "operator": "==", "value": "topic3"}) == {"topic3-ja"}
+
+
 def test_haystack_filters_of_a_call_replace_or_merge(index: Index) -> None:
     pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
     from panglot.search.integrations.haystack import PanglotRetriever
@@ -281,7 +310,7 @@ def test_haystack_filters_of_a_call_replace_or_merge(index: Index) -> None:
     assert found(again, filters=language) == {"topic3-sw"}
     wrong: tuple[tuple[Any, str], ...] = (
         ({"n": 1}, "this is not a filter of Haystack"),
-        ({"field": "meta.n", "operator": "like", "value": 1}, "no filter `like`, which is asked for `meta.n`"),
+        ({"field": "meta.n", "operator": "like", "value": 1}, "no filter `like`, got it for `meta.n`"),
         ({"field": "content", "operator": "==", "value": "x"}, "no filter on `content`"),
         ({"field": "meta.n", "operator": "==", "value": [1]}, r"no filter `meta.n == \[1\]`"),
         ({"field": "meta.n", "operator": "in", "value": 1}, "no filter `meta.n in 1`"),
@@ -295,8 +324,6 @@ def test_haystack_filters_of_a_call_replace_or_merge(index: Index) -> None:
     for filters, message in wrong:
         with pytest.raises(PanglotError, match=message):
             replace.run("topic", filters=filters)
-    with pytest.raises(PanglotError, match="`where` and `filters` are one option"):
-        replace.run("topic", filters=language, options={"where": "n = 1"})
     with pytest.raises(PanglotError, match="must be replace or merge, got 'both'"):
         PanglotRetriever(index, filter_policy="both")
 

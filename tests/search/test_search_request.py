@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
+from search_made import Biased
 
 from panglot._errors import PanglotError
 from panglot.cli.index import search_command
@@ -161,3 +163,15 @@ def test_errors_on_the_command_line_name_its_options() -> None:
         assert isinstance(error, PanglotError)
         assert problem in error.problem
         assert hint in str(error.hint)
+
+
+def test_documents_in_no_known_language_can_be_asked_for(tmp_path: Path) -> None:
+    rows = [{"id": "1", "text": "12345 67890"}, {"id": "2", "text": "12345 drucken", "language": "de"}]
+    index = Index.build(rows, tmp_path / "index", model=Biased())
+    assert index.counts() == {"de": 1, "und": 1}
+    assert [hit.document.id for hit in index.search("12345", languages="UND").hits] == ["1"]
+    assert {hit.document.id for hit in index.search("12345", languages=["und", "deu"]).hits} == {"1", "2"}
+    first = index.search("12345", mode="preferred", preferred_languages="und", boost=2).hits[0]
+    assert first.document.id == "1"
+    # A query in no known language is one whose language nobody said, as for documents.
+    assert index.search("Wie drucke ich die Tabelle?", language="und", default_language="und").language == "de"

@@ -52,6 +52,21 @@ def test_pages_without_a_version_are_counted(tmp_path: Path) -> None:
     assert not [each for each in lines if "no version" in each]
 
 
+def test_a_beir_folder_has_one_language_whoever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "1", "title": "", "text": "Print", "lang": "deu"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "drucken", "lang": "de"}\n')
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
+    (document,) = found(tmp_path)
+    assert [document.language] == read(tmp_path).passages["language"].to_pylist() == ["de"]
+    assert document.metadata == {}
+    # A table beside pages is read by another way.
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "faq.csv").write_text("id,text,lang\n1,Print,de\n")
+    (tmp_path / "pages" / "more.md").write_text("Klicken Sie auf Drucken.")
+    assert [each.language for each in found(tmp_path / "pages") if each.text == "Print"] == ["de"]
+
+
 def test_a_page_alone_in_a_stated_language(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("# OK\n\nOK OK.")

@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search.document import Document, ScoredDocument
+from panglot.search.document import Document, ScoredDocument, kinds_of
 from panglot.search.ranking.modes import LanguageStats
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
@@ -81,6 +81,9 @@ class _Store:
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         known = {document.id: document for document in DOCUMENTS}
         return [known.get(each) for each in ids]
+
+    def kinds(self) -> dict[str, str]:
+        return kinds_of(DOCUMENTS, {})
 
     def search(
         self, vector_field: str, queries: Vectors, k: int, *, languages: Sequence[str]

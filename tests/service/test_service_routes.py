@@ -105,6 +105,7 @@ def test_an_address_asks_the_same_as_a_body(client: httpx.Client) -> None:
         ({"query": "a", "k": 1000, "offset": 9500}, "offset"),
         ({"query": "a", "score_threshold": "high"}, "score_threshold"),
         ({"query": "a", "fields": ["title"], "highlight": True}, "fields"),
+        ({"query": "a", "fields": ["title", "titel"]}, "fields"),
         ({"query": "a", "size": 3}, "size"),
         ({"question": "a"}, "question"),  # the name before 0.2; `query` is missing too
     ],

@@ -69,7 +69,6 @@ def test_a_body_of_many_pieces_is_written_whatever_its_chunks(index: Index) -> N
         (b"{oops\n", "line 121 is not a JSON object", 120),
         (b"[1]\n", "line 121 is not a JSON object", 120),
         (b'{"id": "x"}\n', "from line 83 on: document 39, text", 82),
-        (b'{"id": "d119", "text": "twice"}\n', "from line 83 on", 82),
         (b'{"id": "x", "text": "' + b"a" * 5_000 + b'"}\n', "a line may have at most 4,000 bytes", None),
     ],
 )
@@ -84,6 +83,53 @@ def test_a_wrong_line_is_named_and_what_came_before_its_piece_is_written(
         if written is not None:
             assert f"The {written} documents before these are written" in done.json()["error"]["hint"]
             assert client.get("/about").json()["documents"] == written + 1
+
+
+@pytest.mark.parametrize("piece", [1, 3, 50])
+def test_a_line_replaces_earlier_ones_with_its_id_wherever_pieces_end(index: Index, piece: int) -> None:
+    lines = [*rows(0, 3), b'{"id": "d0", "text": "near"}\n', *rows(10, 50), b'{"id": "d0", "text": "far"}\n']
+    lines += [b'{"id": 7, "text": "number"}\n', b'{"id": "7", "text": "text"}\n']
+    limits = Limits(documents=piece)
+    with serving(index, limits, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        done = client.post(PLACE, content=b"".join(lines))
+        assert (done.status_code, done.json()["written"]) == (200, len(lines))
+        assert client.get("/documents/d0").json()["text"] == "far"
+        assert client.get("/documents/7").json()["text"] == "text"
+        assert client.get("/about").json()["documents"] == 45
+        # A wrong line is wrong though a later one has its id.
+        wrong = b'{"id": "a", "text": ""}\n{"id": "a", "text": "right"}\n'
+        assert client.post(PLACE, content=wrong).status_code == 400
+
+
+LONG = "123456789012345678901234567890"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f'{{"id": {LONG}, "text": "a"}}', f'{{"id": "x", "text": "a", "v": {LONG}}}',
+        f'{{"id": "x", "text": "a", "v": -{"9" * 19}}}', f'{{"id": "x", "text": "a", "v": {2**63 - 1}}}',
+        f'{{"id": "x", "text": "a", "v": {2**63}}}', f'{{"id": "x", "text": "a", "v": [1, {2**64}]}}',
+        f'{{"id": "x", "text": "{LONG}", "v": 2.5}}', '{"id": "x", "text": "a", "v": NaN}',
+        '{"id": "x", "text": "a", "v": 1e400}', '{"id": "x", "text": "a\\ud800"}', '{"id": "x", "text": "a", "v": 1e3}',
+    ],
+)  # fmt: skip
+def test_a_stream_reads_values_as_other_requests_do(index: Index, row: str) -> None:
+    with serving(index, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        put = client.put(
+            "/documents", content=f'{{"documents": [{row}]}}', headers={"Content-Type": "application/json"}
+        )
+        place = f"/documents/{LONG if LONG in row[:40] and 'x' not in row[:10] else 'x'}"
+        before = client.get(place).json()
+        client.delete(place)
+        stream = client.post(PLACE, content=row)
+        assert stream.status_code == put.status_code
+        assert client.get(place).json() == before
+        if put.status_code == 400:
+            one, other = (each.json()["error"]["message"] for each in (put, stream))
+            assert other == f"in the 1 documents from line 1 on: {one}"
+        else:
+            assert "error" not in before
 
 
 def test_a_fast_client_is_slowed_down_and_nothing_is_read_ahead(index: Index) -> None:

@@ -2,8 +2,8 @@
 
 Texts are compared in two ways. A collection joins passages that are equal letter by letter (:func:`keys`), so that no
 text of a user changes. Training, splits and checks take texts as equal that differ only in case, blanks or composition
-(:func:`normalized`), for such a text would be a wrong negative or be in train and dev. :mod:`panglot.data.overlap`
-finds near texts.
+(:func:`normalized`), because such a text would be a wrong negative or be in train and dev.
+:mod:`panglot.data.overlap` finds near texts.
 """
 
 from __future__ import annotations

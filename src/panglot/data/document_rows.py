@@ -9,6 +9,7 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.files import array_rows, as_object, ending_of, objects, parquet_batches, whole_lines
+from panglot.data.language import NO_LANGUAGE, canonical_or_none
 
 DOCUMENT_FIELDS = ("id", "text", "title", "language", "group")
 """What columns of documents can be. All other columns are metadata."""
@@ -69,6 +70,24 @@ def _renamed(rows: Rows, columns: Mapping[str, str]) -> Rows:
         if "id" not in found and "_id" in found:
             found["id"] = found.pop("_id")
         yield line, found
+
+
+def name_language(row: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a row with its ``lang``, as many data sets call it, as its ``language`` if it has no other.
+
+    Raises:
+        PanglotError: There is no such language.
+
+    >>> name_language({"id": "1", "lang": "de"}), name_language({"language": "de", "lang": "python"})
+    ({'id': '1', 'language': 'de'}, {'language': 'de', 'lang': 'python'})
+    """
+    code = row.get("lang")
+    if not isinstance(code, str) or row.get("language") not in (None, ""):
+        return row
+    if code.strip() and code.strip().lower() not in NO_LANGUAGE and canonical_or_none(code) is None:
+        hint = "write a BCP 47 or ISO 639 code, or rename the field if it means something else"
+        raise PanglotError(f"unknown language code {code!r}", field="lang", hint=hint)
+    return {**{name: value for name, value in row.items() if name != "lang"}, "language": code}
 
 
 def _missing(path: Path, line: int | None, field: str, name: str, there: Collection[str]) -> PanglotError:

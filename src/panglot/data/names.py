@@ -126,7 +126,7 @@ def choose(
         root: The folder that all documents are in.
 
     Raises:
-        PanglotError: The language is not known, or what was said is no language.
+        PanglotError: The language is not known, or the given or stated code does not exist.
     """
     pieces = pieces_of(path, root) if pieces is None else pieces
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")

@@ -27,8 +27,8 @@ _PIECE = 1 << 23  # bytes
 def ray_reader(processors: int | None = None) -> Generator[Reader]:
     """Yield a function that reads a file of rows in Ray's workers, for ``ingest(read=…)``, with the same result.
 
-    A plain file of JSON lines goes to the workers in pieces. Gzipped files and Parquet go to one worker each, for they
-    cannot be cut. :func:`cluster` says which Ray and how many ``processors``: one is left for joining the rows.
+    A plain file of JSON lines goes to the workers in pieces. Gzipped files and Parquet go to one worker each, because
+    they cannot be cut. :func:`cluster` says which Ray and how many ``processors``: one is left for joining the rows.
     """
     if os.environ.get("RAY_ADDRESS", "").startswith("ray://"):
         hint = "run the command on one of its nodes, with RAY_ADDRESS=auto"

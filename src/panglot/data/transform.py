@@ -119,7 +119,7 @@ def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share
             chosen[block] = True
             room -= int(sizes[block])
     if not chosen.any() or chosen[question_block].all():
-        problem = f"{name} cannot be split, for groups and passages connect its questions"
+        problem = f"{name} cannot be split, because groups and passages connect its questions"
         raise PanglotError(problem, field="share", hint="give a larger share, or a dev collection of its own")
     return chosen
 

@@ -97,10 +97,10 @@ def _findings(collection: Collection) -> Iterator[tuple[str, str, list[str]]]:
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for question in questions:
         groups[question["language"], normalized(question["text"])].add(question["group"])
-    hint = "join the groups if they mean the same, though training never opposes them"
+    hint = "join the groups if they mean the same. Training never opposes them"
     yield "questions asked in several groups", hint, [text for (_, text), where in groups.items() if len(where) > 1]
     times = Counter((p["language"], normalized(p["text"])) for p in passages)
-    hint = "keep one, for a copy without a judgement counts as wrong"
+    hint = "keep one, because a copy without a judgement counts as wrong"
     yield "passages that occur several times", hint, [text for (_, text), number in times.items() if number > 1]
     left, right = (side.tolist() for side in collection.pairs)
     same = [
@@ -109,7 +109,7 @@ def _findings(collection: Collection) -> Iterator[tuple[str, str, list[str]]]:
         if questions[q]["language"] == passages[p]["language"]
         and normalized(questions[q]["text"]) == normalized(passages[p]["text"])
     ]
-    yield "questions that are their own answer", "leave them out, for they teach nothing", same
+    yield "questions that are their own answer", "leave them out, because they teach nothing", same
     for side, texts in (("questions", questions), ("passages", passages)):
         for what, hint, looks_wrong in _TEXT_CHECKS:
             yield f"{side} {what}", hint, [text["id"] for text in texts if looks_wrong(text["text"])]

@@ -220,7 +220,7 @@ def _sides(subsets: Sequence[_Subset], name: str) -> _Sides:
             found = Counter(detector.detect(text) for text in islice(texts.values(), _SAMPLE))
             balance += found[own] - found[second if own == first else first]
     if not balance:
-        problem = f"mteb does not say which languages of {name} are the questions', and their text does not tell either"
+        problem = f"neither mteb nor the texts of {name} show which languages are those of the questions"
         raise PanglotError(problem, field="datasets", hint="convert it to JSON lines with a `language` in each row")
     example = pairs[0]
     sides = _Sides(swapped=balance < 0)

@@ -23,8 +23,9 @@ from panglot.datasets.card import DatasetSpec
 def translations(name: str, texts: Sequence[Text], metadata: Mapping[str, str]) -> Collection:
     """Return the collection in which each text finds its translations.
 
-    The texts are questions and passages at once. A passage in the question's own language is never relevant, for it
-    is the question itself. So such a collection has no monolingual setting, and gives no one-language batches.
+    The texts are questions and passages at once. A passage in the question's own language is never relevant,
+    because it is the question itself. So such a collection has no monolingual setting, and gives no one-language
+    batches.
 
     Raises:
         PanglotError: There is no text.

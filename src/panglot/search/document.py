@@ -185,6 +185,22 @@ def checked_kinds(pieces: Iterable[Sequence[Document]], known: Mapping[str, str]
         yield piece
 
 
+def check_fields(names: Collection[str], kinds: Mapping[str, str]) -> None:
+    """Raise a :class:`PanglotError` for a name that is no field of documents with metadata of these ``kinds``.
+
+    >>> check_fields(["titel"], {"year": "int"})
+    Traceback (most recent call last):
+    panglot._errors.PanglotError: field "fields": the documents have no field 'titel'. Fix: write title, or another...
+    """
+    known = [*sorted(kinds), "text", *OWN_FIELDS]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            shown = ", ".join(known if len(known) <= _SHOWN else [*known[: _SHOWN - 5], "…", *known[-5:]])
+            hint = f"write {near[0]}, or another of {shown}" if near else f"write one of {shown}"
+            raise PanglotError(f"the documents have no field {name!r}", field="fields", hint=hint)
+
+
 class ScoredDocument(NamedTuple):
     """The score of a document for a query, from the store to the result. Rankings are lists of these, best first."""
 
@@ -197,6 +213,8 @@ class ScoredDocument(NamedTuple):
 
 OWN_FIELDS = {"id": "text", "title": "text", "language": "text", "group": "text"}
 """The fields of every document, with their kinds. One that is empty is missing."""
+
+_SHOWN = 25  # Most names in an error.
 
 FIELD = "where"
 """The field of a request that errors name."""
@@ -262,7 +280,7 @@ class Condition(Filter):
             problem = f"`{self.field}` is {_a(kind)}, which `{operator}` cannot compare"
             raise PanglotError(problem, field=FIELD, hint="use `contains`" if many else "use `= true` or `= false`")
         if self.operator == "contains" and not many:
-            problem = f"`contains` asks for a value of a list, but `{self.field}` is {_a(kind)}"
+            problem = f"`contains` needs a list, but `{self.field}` is {_a(kind)}"
             raise PanglotError(problem, field=FIELD, hint="use `=`, or `hybrid` to search for words")
         if not single:  # All lists are empty.
             return Condition(self.field, "in", ())
@@ -293,6 +311,10 @@ class Condition(Filter):
             raise PanglotError(problem, field=FIELD, hint="write a smaller one")
         if not single or found == single or {found, single} == {"int", "float"}:
             return
+        if single == "text" and self.operator in ORDERED and found in ("int", "float"):
+            problem = f'`{self.field}` is {_a(kind)}, and texts do not compare as numbers: "10" comes before "9"'
+            hint = "index numbers, from JSON or Parquet, because cells of CSV are texts"
+            raise PanglotError(problem, field=FIELD, hint=hint)
         problem = f"`{self.field}` is {_a(kind)}, expected {_a(single)} after `{self.operator}`, got {_a(found)}"
         hints = {"text": f"write it in quotes: {_literal(str(value))}", "bool": "write true or false"}
         raise PanglotError(problem, field=FIELD, hint=hints.get(single, "write a number without quotes"))

@@ -14,7 +14,7 @@ from typing import Any, cast
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
 from panglot.data.letters import encodable
-from panglot.search.document import Document, Filter
+from panglot.search.document import Document, Filter, Group
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
@@ -100,7 +100,7 @@ class SearchRequest:
     """A query and how to search for it.
 
     Language codes may be in any style, as a sequence or as one text such as ``"de,fr"``. :meth:`validate` makes them
-    canonical.
+    canonical. ``und`` means documents in no known language, and a query whose language is detected.
     """
 
     query: str = _option("", "Query, in any language.", 1, 10_000)
@@ -139,7 +139,10 @@ class SearchRequest:
         return cls().changed(options, otherwise)
 
     def changed(self, options: Mapping[str, Any], otherwise: str = "") -> SearchRequest:
-        """Return this request with some other options, after checking their names and values."""
+        """Return this request with some other options, after checking their names and values.
+
+        Filters are joined, so that a filter of one query never opens what ``where`` of this request closes.
+        """
         known = [option.name for option in search_options()[1:]]
         for name in options:
             if name not in known:
@@ -147,7 +150,9 @@ class SearchRequest:
                 raise PanglotError(f"a search has no option `{name}`", field=name, hint=hint)
         made = replace(self, **options)
         replace(made, query=made.query or "any").validate()
-        return made
+        if self.filter is None or "where" not in options:
+            return made
+        return replace(made, where=Group("and", (self.filter, made.filter)) if made.filter else self.filter)
 
     def validate(self) -> SearchRequest:
         """Return the same request with canonical language codes, and with the filter read.
@@ -210,18 +215,18 @@ def _parts(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
-    """Return canonical codes, each once, of a text with commas or a sequence of such texts."""
+    """Return canonical codes, or ``und``, each once, of a text with commas or a sequence of such texts."""
     if not codes:
         return ()
     with located(field=field):
-        return tuple(dict.fromkeys(canonical(code) for code in _parts(codes)))
+        return tuple(dict.fromkeys("und" if code.lower() == "und" else canonical(code) for code in _parts(codes)))
 
 
 def _code(code: str, field: str) -> str:
     codes = _codes(code, field)
     if len(codes) > 1:
         raise PanglotError(f"`{field}` must be one language, got {code!r}", field=field, hint="choose one of them")
-    return codes[0] if codes else ""
+    return codes[0] if codes and codes != ("und",) else ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from panglot.search.document import ScoredDocument
+from panglot.search.document import ScoredDocument, check_fields
 from panglot.search.query_language import forms, query_language
 from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import HEAD, MODES, center
@@ -49,6 +49,8 @@ class Searcher:
         begin = perf_counter()
         counts = self.store.counts()
         request = _with_known_forms(request.validate(), counts)
+        if request.fields:
+            check_fields(request.fields, self.store.kinds())
         known = query_language(
             request.query, (*counts, *request.preferred_languages), request.language, request.default_language
         )
@@ -164,7 +166,7 @@ class Searcher:
             for each in self.store.get([name for name in matches if name not in known])
             if each is not None and (not request.languages or each.language in request.languages)
         ]
-        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        # Matches that the vectors did not find need their cosines too, because the mode ranks all of them.
         more = self._scored(missing, request, vector, language)
         known.update(each.id for each in more)
         ranked = _adjusted([*found, *more], request)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
+from panglot.data.document_rows import name_language
 from panglot.data.files import BOM
 from panglot.data.letters import LONE_SURROGATE
+from panglot.data.rows import as_text
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
 from panglot.service.engine import Engine
@@ -42,6 +46,7 @@ _MAX_IDS = 10_000
 _NOTES = 20  # In the answer to a stream.
 _FIRST_PIECE = 32  # Documents of a stream that are written together at first.
 _PIECE = 1 << 20  # Bytes of lines after which they are written, even if they are few.
+_LONG_NUMBER = re.compile(rb"\d{19}")  # It may have more than 64 bits.
 
 
 class DocumentsRequest(BaseModel):
@@ -144,7 +149,11 @@ async def _write_lines(request: Request, engine: Engine) -> dict[str, Any]:
 
         def read(rows: list[dict[str, Any]] = rows) -> tuple[list[Document], list[str]]:
             documents, said = _documents_of(rows, limits)
-            languages = [each.language for row, each in zip(rows, documents, strict=True) if not row.get("language")]
+            languages = [
+                each.language
+                for row, each in zip(rows, documents, strict=True)
+                if not name_language(row).get("language")
+            ]
             detected.update(languages)
             # The last note has the languages of the piece.
             others.update(dict.fromkeys(said[:-1]))
@@ -181,24 +190,29 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
     """Yield the number of the first line and the rows of each piece of a body.
 
     Pieces grow while writing them takes a small part of the time that it may take, so that a slow machine writes too.
+    No piece has an id twice, so that a line replaces earlier ones with its id wherever pieces end.
     """
     number, first, size, written = 0, 1, 0, 0
     most = min(_FIRST_PIECE, limits.documents)
     rows: list[dict[str, Any]] = []
+    ids = set[str]()
     async for line in _lines(request, limits):
         number += 1
         if text := (line.removeprefix(BOM) if number == 1 else line).strip():
-            try:
-                row = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                row = None
-            if not isinstance(row, dict):
+            row = _object(text)
+            if row is None:
                 problem, hint = f"line {number:,} is not a JSON object", "write one document per line"
                 where = written if not rows else written + len(rows)
                 if rows:
                     yield first, rows
                 raise RequestError(400, problem, hint=_written_before(where, hint), field="documents", code="invalid")
-            rows.append(cast("dict[str, Any]", row))
+            if (name := _id(row)) in ids:
+                yield first, rows
+                written += len(rows)
+                first, size, rows = number, 0, []
+                ids.clear()
+            rows.append(row)
+            ids.add(name)
             size += len(line)
         if len(rows) >= most or size >= _PIECE:
             begin = time.monotonic()
@@ -207,8 +221,31 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
             most = min(2 * most, limits.documents) if fast else max(most // 2, 1)
             written += len(rows)
             first, size, rows = number + 1, 0, []
+            ids.clear()
     if rows:
         yield first, rows
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a line, with the same values as in the body of another request. None: it is none.
+
+    orjson is fast, but refuses NaN, and makes a fraction of a whole number of more than 64 bits, which may be an id.
+    """
+    found: object = None
+    if not _LONG_NUMBER.search(text):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            found = orjson.loads(text)
+    if found is None:
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(text.decode())
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def _id(row: dict[str, Any]) -> str:
+    """Return the id of a row, or "" if it has none or a wrong one, which is refused when the row is written."""
+    with contextlib.suppress(PanglotError):
+        return as_text(row.get("id"), "id") or ""
+    return ""
 
 
 async def _lines(request: Request, limits: Limits) -> AsyncIterator[bytes]:

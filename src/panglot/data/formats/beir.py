@@ -12,6 +12,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, mark_folder
 from panglot.data.collection import Collection, Text
+from panglot.data.document_rows import name_language
 from panglot.data.files import RowError, files, numbered_lines, parse_object
 from panglot.data.formats.trec import export_ids, judged_twice, whole_number
 from panglot.data.ingest import Ingested
@@ -191,8 +192,9 @@ def _refuse_repeated(identity: str, first: int, line: int) -> None:
 
 
 def _text(values: Mapping[str, object], language: str | None) -> Text:
-    found = {key: as_text(values.get(key), key) for key in ("_id", "title", "text", "language", "lang", "group")}
-    code = found["language"] or found["lang"] or language
+    values = name_language(values)
+    found = {key: as_text(values.get(key), key) for key in ("_id", "title", "text", "language", "group")}
+    code = found["language"] or language
     text = "\n".join(each for each in (found["title"], found["text"]) if each)
     hints = {"language": "add it to each line, or read the folder with `--language en`"}
     for key, value in (("_id", found["_id"]), ("text", text), ("language", code)):

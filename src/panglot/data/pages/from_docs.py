@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from panglot._environment import require
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
-from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows
+from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows, name_language
 from panglot.data.files import ending_of
 from panglot.data.language import canonical
 from panglot.data.letters import LONE_SURROGATE
@@ -273,8 +273,9 @@ def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[
 def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
     """Yield a section per row of a file of documents. Its anchor is the field ``group``."""
     rows: list[tuple[int, dict[str, str], dict[str, Any]]] = []
-    for line, row in document_rows(path, ("text",), columns, lambda note: place.notes.append((path, note))):
+    for line, raw in document_rows(path, ("text",), columns, lambda note: place.notes.append((path, note))):
         with located(file=path, line=line):
+            row = name_language(raw)
             values = {name: (as_text(row.get(name), name) or "").strip() for name in DOCUMENT_FIELDS}
         if values["text"]:
             rows.append((line, values, {name: value for name, value in row.items() if name not in DOCUMENT_FIELDS}))

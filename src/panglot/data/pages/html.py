@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot.data.files import read_bytes, read_text
 from panglot.data.pages.sections import Outline, Place, Section, TextPart, sections_of
 
@@ -185,10 +186,10 @@ def _decoded(path: Path) -> str:
         raise PanglotError(f"not {charset}: {error}", file=path, hint=hint) from error
 
 
-_FRONT = re.compile(r"\A(---|\+\+\+)\n(.*?)\n\1\n", re.DOTALL)  # YAML, or TOML as Hugo writes it.
-_SETTING = re.compile(
-    r"^(lang|language|title|url|permalink|group|translationKey)\s*[:=]\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE
-)
+# YAML, or TOML as Hugo writes it.
+_FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_AT_LINE = re.compile(r" \(at line (\d+).*\)$")
+_TYPED = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
 # `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
 _ENDS_LINE = {"paragraph_close", "tr_close"}
@@ -199,12 +200,59 @@ def markdown_sections(path: Path, place: Place) -> Iterator[Section]:
 
     Anchors are explicit ones, ``## Title {#anchor}``. Sections without one are tied by place.
     """
-    content = read_text(path).replace("\r\n", "\n")
-    front = _FRONT.match(content)
-    settings: dict[str, str] = dict(_SETTING.findall(front[2])) if front else {}
-    parts = _parts(content[front.end() :] if front else content)
+    settings, content = _front_matter(read_text(path).replace("\r\n", "\n"), path, place)
+    parts = _parts(content)
     stated = settings.get("lang") or settings.get("language") or ""
     yield from sections_of(parts, settings | {"lang": stated}, path, place)
+
+
+def _front_matter(content: str, path: Path, place: Place) -> tuple[dict[str, str], str]:
+    """Return the texts and numbers that a file states at its head, as texts, and the rest of the file.
+
+    A head that cannot be read is noted with its line. Lines between two rules that set nothing are text.
+    """
+    front = _FRONT.match(content)
+    if front is None:
+        return {}, content
+    form, read = ("YAML", _yaml) if front[1] == "---" else ("TOML", tomllib.loads)
+    rest = content[front.end() :]
+    try:
+        found = read(front[2])
+    except (ValueError, RecursionError) as error:
+        problem = first_line(error)
+        at = _AT_LINE.search(problem)
+        line = 1 + int(at[1]) if at else 1
+        hint = "put quotes around texts with signs such as a colon"
+        problem = f"the front matter is left out, because it is not {form}: {_AT_LINE.sub('', problem)}"
+        place.notes.append((path, f"line {line}: {problem}. Fix: {hint}"))
+        return {}, rest
+    if found is not None and not isinstance(found, dict):
+        return {}, content
+    values = cast("dict[object, object]", found or {}).items()
+    stated = {str(name): value for name, value in values if isinstance(value, str | int)}
+    return {name: " ".join(str(value).split()) for name, value in stated.items()}, rest
+
+
+def _yaml(text: str) -> object:
+    """Return what a text in YAML says, with numbers, dates and truth values as texts, so ``lang: no`` is Norwegian.
+
+    Raises:
+        ValueError: It is not YAML, or asks for objects of Python.
+    """
+    import yaml
+
+    class Texts(yaml.SafeLoader):
+        yaml_implicit_resolvers: ClassVar[Any] = {
+            sign: [each for each in known if each[0] in _TYPED]
+            for sign, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    try:
+        return Texts(text).get_single_data()
+    except yaml.YAMLError as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else first_line(error)
+        raise ValueError(f"{problem} (at line {mark.line + 1})" if mark else problem) from error
 
 
 def _parts(text: str) -> list[TextPart]:

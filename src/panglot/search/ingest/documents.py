@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
-from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows
+from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows, name_language
 from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.data.letters import encodable
 from panglot.data.rows import as_text
@@ -44,6 +44,7 @@ Documents = str | Path | DocumentFile | LongDocuments | Iterable[Document | Mapp
 """What ``panglot index`` takes, or documents, or mappings with the fields of a file's row."""
 
 _NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
+_MISSING = (None, "", [])  # Values of metadata that count as none.
 
 PIECE = 1000  # Documents that are read at a time.
 
@@ -56,6 +57,7 @@ _SIGNED_64 = 1 << 63
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
     """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
     with located(file=file, line=line):
+        values = name_language(values)
         texts = {name: as_text(values.get(name), name) or "" for name in _NAMED}
         for name in ("id", "text"):
             if not texts[name]:
@@ -63,7 +65,7 @@ def document(values: Mapping[str, object], file: Path | str, line: int | None) -
                 raise PanglotError(problem, field=name, hint="add it, or leave the row out")
         metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in _NAMED}
         texts["language"] = _row_language(texts["language"])
-    return Document(**texts, metadata={name: value for name, value in metadata.items() if value is not None})
+    return Document(**texts, metadata={name: value for name, value in metadata.items() if value not in _MISSING})
 
 
 def _fields(made: object, place: str) -> dict[str, object]:

@@ -113,10 +113,11 @@ class PanglotRetriever:
     Args:
         index: The index, or its folder, which is opened at the first use.
         filters: Conditions on the metadata in Haystack's form, such as
-            ``{"field": "meta.year", "operator": ">=", "value": 2024}``, instead of ``where``.
+            ``{"field": "meta.year", "operator": ">=", "value": 2024}``.
         top_k: Number of documents.
         filter_policy: Whether filters of :meth:`run` ``replace`` these, or ``merge`` with them.
-        options: The other options of :class:`panglot.search.request.SearchRequest`, such as ``mode``.
+        options: The other options of :class:`panglot.search.request.SearchRequest`, such as ``mode``. Use ``where`` for
+            an access rule: it holds for every query, beside all filters and with both policies.
 
     Raises:
         PanglotError: An option is unknown or has a wrong value, or a filter has no counterpart in panglot.
@@ -132,7 +133,8 @@ class PanglotRetriever:
         except ValueError as error:
             problem = f"`filter_policy` must be replace or merge, got {filter_policy!r}"
             raise PanglotError(problem, field="filter_policy", hint="use one of the two") from error
-        self._request = SearchRequest.of({"k": top_k, **_with_filters(options, filters)})
+        self._request = SearchRequest.of({"k": top_k, **options})
+        _ = _with_filters(self._request, filters)  # Refuses them at once.
         self._opened = index if isinstance(index, Index) else None
 
     def warm_up(self) -> None:
@@ -150,17 +152,16 @@ class PanglotRetriever:
             query: In any language.
             filters: Filters for this query, which replace the others or merge with them, as ``filter_policy`` says.
             top_k: Number of documents, for this query.
-            options: Options for this query, which win.
+            options: Options for this query, which win. A ``where`` narrows the others instead.
 
         Raises:
             PanglotError: The query is empty, an option is unknown or has a wrong value, or a filter has no counterpart.
         """
         self.warm_up()
         assert self._opened is not None
-        merged = apply_filter_policy(self.filter_policy, self.filters, filters) if filters else None
-        changes = _with_filters(options or {}, merged)
-        asked = self._request.changed({**({} if top_k is None else {"k": top_k}), **changes})
-        result = self._opened.execute(replace(asked, query=query))
+        asked = self._request.changed({**({} if top_k is None else {"k": top_k}), **(options or {})})
+        used = apply_filter_policy(self.filter_policy, self.filters, filters) if filters else self.filters
+        result = self._opened.execute(replace(_with_filters(asked, used), query=query))
         return {"documents": [
             Document(
                 id=hit.document.id, content=hit.document.text, score=hit.score,
@@ -186,13 +187,9 @@ _GROUPS = {"AND": "$and", "OR": "$or", "NOT": "$and"}
 _NOT_META = {"content", "blob", "score", "embedding", "sparse_embedding"}
 
 
-def _with_filters(options: dict[str, Any], filters: dict[str, Any] | None) -> dict[str, Any]:
-    """Return options with Haystack's filters under their name here."""
-    if not filters:
-        return options
-    if options.get("where"):
-        raise PanglotError("`where` and `filters` are one option", field="filters", hint="give one of them")
-    return {**options, "where": _filter(filters)}
+def _with_filters(request: SearchRequest, filters: dict[str, Any] | None) -> SearchRequest:
+    """Return a request with Haystack's filters beside its own ``where``."""
+    return request.changed({"where": _filter(filters)}) if filters else request
 
 
 def _filter(filters: Any) -> dict[str, Any]:
@@ -216,7 +213,7 @@ def _filter(filters: Any) -> dict[str, Any]:
         problem = f"panglot has no filter on `{field}`"
         raise PanglotError(problem, field="filters", hint="use a field of the metadata, such as meta.year, or `id`")
     if operator not in _COMPARISONS:
-        problem = f"panglot has no filter `{operator}`, which is asked for `{field}`"
+        problem = f"panglot has no filter `{operator}`, got it for `{field}`"
         raise PanglotError(problem, field="filters", hint=f"use one of {', '.join(_COMPARISONS)}")
     if "value" not in filters:
         raise PanglotError(f"the filter on `{field}` has no `value`", field="filters", hint="add it")

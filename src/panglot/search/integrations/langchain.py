@@ -53,11 +53,14 @@ class PanglotEmbeddings(Embeddings):
 class PanglotRetriever(BaseRetriever):
     """Retrieve documents of an index: ``PanglotRetriever(Index.open("index"), mode="centered").invoke("…", k=4)``.
 
+    The ``score`` in the metadata is that of the hit, also if documents have a field of this name.
+
     Args:
         index: Where to search.
         options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, for all
             queries, and the fields of ``BaseRetriever``, such as ``tags``. ``where`` may be called ``filter``, as other
-            stores call it. Arguments of ``invoke`` and ``ainvoke`` are options of one query, and win.
+            stores call it. Arguments of ``invoke`` and ``ainvoke`` are options of one query, and win. Their ``filter``
+            narrows that of the retriever instead of replacing it, so that an access rule holds for every query.
 
     Raises:
         PanglotError: An option is unknown or has a wrong value.
@@ -88,7 +91,7 @@ class PanglotRetriever(BaseRetriever):
             Document(
                 page_content=hit.document.text,
                 id=hit.document.id,
-                metadata={"score": hit.score, **hit.about_versions, **hit.document.flat_metadata},
+                metadata={**hit.about_versions, **hit.document.flat_metadata, "score": hit.score},
             )
             for hit in result.hits
         ]
