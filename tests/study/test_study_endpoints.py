@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,17 @@ def test_an_endpoint_without_its_cells_is_left_out_and_one_seed_decides_nothing(
     assert primary(Results(study)) == []
     one, _ = primary(cells(study, {"hybrid-all": 0.5}, 0.0, seeds=1))
     assert (one.p, one.verdict, one.detectable) == (None, "undecided", None)
+
+
+def test_strategies_that_share_no_size_have_no_finding(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    hybrid, *others = study.strategies
+    apart = replace(study, strategies=(replace(hybrid, smallest=5), *others), sizes=(4,))  # what reading refuses
+    assert contrast(Results(apart), "hybrid", "mean", study.endpoints[0]) is None
+    assert primary(Results(apart)) == []
+    with pytest.raises(PanglotError) as caught:
+        made(tmp_path, ('sizes = [4, "all"]', "sizes = [4]"))
+    assert (caught.value.file, caught.value.field) == (study.file, "strategies.cross.smallest")
 
 
 def test_the_report_says_the_answer_in_words_in_a_table_and_as_a_forest_plot(tmp_path: Path) -> None:

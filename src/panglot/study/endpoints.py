@@ -121,16 +121,17 @@ def _reach(freedom: float, significance: float) -> float:
 
 
 def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> SeedFigures | None:
-    """Return an endpoint's difference per seed, or None if a cell that it needs is not finished.
+    """Return an endpoint's difference per seed, or None if a cell that it needs is not finished or does not exist.
 
     It is the mean over the endpoint's tests, and over all sizes or, as ``slope``, that at the largest size less that at
     the smallest. The same seeds count at every size.
     """
     study = results.study
-    allowed = [size for size in study.sizes if all(study.strategy(name).allows(size) for name in (one, other))]
-    sizes = [allowed[0], allowed[-1]] if endpoint.contrast == "slope" and len(allowed) > 1 else allowed
-    if endpoint.contrast == "slope" and len(sizes) < 2:
+    sizes = study.shared_sizes(one, other)
+    if len(sizes) < (2 if endpoint.contrast == "slope" else 1):
         return None
+    if endpoint.contrast == "slope":
+        sizes = [sizes[0], sizes[-1]]
     seeds = set.intersection(*(set(results.seeds(name, size)) for size in sizes for name in (one, other)))
     shared = tuple(sorted(seeds))
     gaps: list[SeedFigures] = []
