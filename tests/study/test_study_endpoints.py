@@ -14,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.design import Study
-from panglot.study.endpoints import contrast, primary, secondary
+from panglot.study.endpoints import contrast, primary, secondary, smallest_difference
 from panglot.study.estimates import Results, t_test
 from panglot.study.worker import status_of
 
@@ -121,6 +121,20 @@ def test_p_values_are_corrected_for_every_primary_endpoint(tmp_path: Path) -> No
     alone = [p for p in each if p is not None]
     assert [one.p for one in found] == pytest.approx(holm(alone))
     assert min(one.p or 0 for one in found) == pytest.approx(2 * min(alone))
+
+
+def test_a_primary_difference_is_called_detectable_after_the_correction(tmp_path: Path) -> None:
+    results = cells(made(tmp_path), {}, 0.004)
+    found = {each.endpoint.name: each for each in primary(results)}
+    for name, gap in ((name, contrast(results, "hybrid", "mean", one.endpoint)) for name, one in found.items()):
+        assert gap is not None
+        alone, corrected = (smallest_difference(gap, 5, GROUPS, level) for level in (0.05, 0.05 / len(found)))
+        assert found[name].detectable == pytest.approx(corrected)
+        assert found[name].detectable > 1.1 * alone  # type: ignore[operator]
+    other = secondary(results)[0]
+    gap = contrast(results, other.one, other.other, other.endpoint)
+    assert gap is not None
+    assert other.detectable == pytest.approx(smallest_difference(gap, 5, GROUPS, 0.05))
 
 
 def test_other_endpoints_and_pairs_are_secondary_and_uncorrected(tmp_path: Path) -> None:

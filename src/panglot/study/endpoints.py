@@ -41,7 +41,7 @@ class Finding:
     ``p`` is of the test that there is no difference. ``p_equivalence`` is of two one-sided tests (TOST, Schuirmann
     1987) that it is outside the ``margin``, the larger of the two. With primary endpoints, both are corrected after
     Holm. They are None if there is only one seed. ``detectable`` is the smallest difference that a study with this
-    spread finds with probability :data:`_POWER`.
+    spread finds with probability :data:`_POWER`, with primary endpoints in the first step of Holm's correction.
     """
 
     endpoint: Endpoint
@@ -73,7 +73,10 @@ def primary(results: Results) -> list[Finding]:
     """
     study = results.study
     wanted = [each for each in study.endpoints if each.primary]
-    found = [each for each in (_finding(results, study.focus, study.rival, one) for one in wanted) if each]
+    # In the first step of Holm's correction, the smallest p-value is compared with this.
+    significance = SIGNIFICANCE / max(1, len(wanted))
+    every = (_finding(results, study.focus, study.rival, one, significance) for one in wanted)
+    found = [each for each in every if each]
     missing = [1.0] * (len(wanted) - len(found))
     p, p_equivalence = (
         holm([1.0 if value is None else value for value in values] + missing)
@@ -97,7 +100,9 @@ def secondary(results: Results) -> list[Finding]:
     return [each for each in found if each is not None]
 
 
-def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Finding | None:
+def _finding(
+    results: Results, one: str, other: str, endpoint: Endpoint, significance: float = SIGNIFICANCE
+) -> Finding | None:  # fmt: skip
     found = contrast(results, one, other, endpoint)
     if found is None:
         return None
@@ -110,7 +115,7 @@ def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Find
     from scipy.stats import t
 
     outside = float(max(t.sf((margin + sign * difference.value) / error, freedom) for sign in (1, -1)))
-    return Finding(endpoint, one, other, margin, difference, p, outside, error * _reach(freedom, SIGNIFICANCE))
+    return Finding(endpoint, one, other, margin, difference, p, outside, error * _reach(freedom, significance))
 
 
 def _reach(freedom: float, significance: float) -> float:
