@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_made import KEY, put
 
@@ -15,7 +16,8 @@ from panglot.study import design
 from panglot.study.cell import cell_folder
 from panglot.study.data import prepare
 from panglot.study.design import Study
-from panglot.study.estimates import Results, difference
+from panglot.study.endpoints import smallest_difference
+from panglot.study.estimates import Estimate, Results, SeedFigures, difference, t_test
 from panglot.study.report import to_markdown
 from panglot.study.worker import best_rate, choose_rate, status_of
 
@@ -112,6 +114,38 @@ def test_a_difference_is_tested_by_its_variance_over_seeds(tmp_path: Path) -> No
     reach = 4.302653 * 0.1 / 3**0.5
     assert gap.interval == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-5)
     assert p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_a_single_question_group_tests_nothing(tmp_path: Path) -> None:
+    """Whether there is one group, or one that has values, nothing is known of how much groups differ."""
+    for groups in (1, 3):
+        (tmp_path / str(groups)).mkdir()
+        study = made(tmp_path / str(groups))
+        values = {"start": [0.5] * groups}
+        for seed in range(3):
+            values |= {f"hybrid-all-{seed}": [0.75 + 0.01 * seed] * groups, f"mean-all-{seed}": [0.5] * groups}
+        put(study, values)
+        for file in (study.output / "cells").glob("*/sums.npz") if groups > 1 else ():
+            with np.load(file) as held:
+                number, total = held[f"{KEY}|number"], held[f"{KEY}|total"]
+            number[1:] = 0
+            np.savez_compressed(file, **{f"{KEY}|number": number, f"{KEY}|total": total * number})
+        results = Results(study)
+        found = difference(results, "hybrid", "mean", 0, KEY)
+        assert found == (Estimate(pytest.approx(0.52), None, 3), None)  # of the start's .5
+        assert results.estimate("hybrid", 0, KEY) == Estimate(pytest.approx(0.76), None, 3)
+        text = to_markdown(results, status_of(study))
+        assert "Nothing can be tested, because each figure is of a single question group." in text
+
+
+def test_a_constant_difference_is_tested_if_there_are_groups_and_seeds() -> None:
+    same = np.full((2, 1000), 0.01)
+    assert t_test(SeedFigures(same[:, 0], same, 1)) == (Estimate(0.01, None, 2), None)
+    assert t_test(SeedFigures(same[:1, 0], same[:1], 1)) == (Estimate(0.01, None, 1), None)
+    assert t_test(SeedFigures(same[:1, 0], same[:1], 2)) == (Estimate(0.01, (0.01, 0.01), 1), None)
+    assert t_test(SeedFigures(same[:, 0], same, 2)) == (Estimate(0.01, (0.01, 0.01), 2), 0.0)
+    pilot = SeedFigures(np.array([0.01, 0.03]), same, 1)
+    assert smallest_difference(pilot, 2, 1, 0.05) is None
 
 
 def test_the_report_counts_the_languages_that_batches_met(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ class Finding:
 
     ``p`` is of the test that there is no difference. ``p_equivalence`` is of two one-sided tests (TOST, Schuirmann
     1987) that it is outside the ``margin``, the larger of the two. With primary endpoints, both are corrected after
-    Holm. They are None if there is only one seed. ``detectable`` is the smallest difference that a study with this
-    spread finds with probability :data:`_POWER`, with primary endpoints in the first step of Holm's correction.
+    Holm. They are None with one seed or one question group. ``detectable`` is the smallest difference that a study with
+    this spread finds with probability :data:`_POWER`, with primary endpoints in the first step of Holm's correction.
     """
 
     endpoint: Endpoint
@@ -231,7 +231,9 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
 
 
 def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significance: float) -> float | None:
-    """Return the smallest mean difference that a t-test finds with a probability of 80 %, or None if nothing varies.
+    """Return the smallest mean difference that a t-test finds with a probability of 80 %.
+
+    It is None if nothing varies, or if the pilot has a single question group, so that nothing is known of others.
 
     The variance of the mean is that of the pilot over question groups, scaled to ``groups``, plus that over its seeds,
     divided by ``seeds``, with the degrees of freedom of Welch and Satterthwaite, as in
@@ -243,7 +245,7 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
     [0.0062, 0.002]
     """
     error, freedom = spread(pilot, seeds=seeds, groups=groups)
-    return error * _reach(freedom, significance) if error else None
+    return error * _reach(freedom, significance) if error and pilot.groups > 1 else None
 
 
 def _hours(study: Study, pilot: Results) -> float:

@@ -140,7 +140,7 @@ def _in_words(study: Study, found: Sequence[Finding]) -> str:
         f"Each difference is a mean over {_range(each.difference.seeds for each in found)} seeds, paired by seed and"
         " question. Its variance is that over seeds plus that over draws of question groups, with the degrees of"
         f" freedom of Welch and Satterthwaite. Equivalence within {margin} is shown by two one-sided tests. Both kinds"
-        " of p-values are corrected after Holm for the primary endpoints. Brackets are 95 % intervals without correction."
+        " of p-values are corrected after Holm for the primary endpoints. Brackets are uncorrected 95 % intervals."
     )
     if least:
         says.append("With a probability of 80 %, differences of this many points would be found in the first step of"
@@ -205,11 +205,11 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
 def _summary(study: Study, every: Sequence[Comparison]) -> str:
     """Return the counts of significant differences, and how they were tested."""
     tested = [comparison for comparison in every if comparison.corrected is not None]
+    if not tested and all(comparison.gap.seeds > 1 for comparison in every):
+        return "Nothing can be tested, because each figure is of a single question group."
     if not tested:
-        return (
-            f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse every"
-            " difference. Brackets are 95 % intervals over question groups only."
-        )
+        return (f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse"
+                " every difference. Brackets are 95 % intervals over question groups only.")  # fmt: skip
     ahead, behind = (sum(comparison.sign == sign for comparison in tested) for sign in (1, -1))
     seeds = _range(comparison.gap.seeds for comparison in tested)
     return (
