@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from study_made import KEY, put
 
+from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.data.collection import Collection
 from panglot.study import design
@@ -66,6 +67,20 @@ def test_no_cell_trains_on_test_texts_or_on_held_out_rows(tmp_path: Path) -> Non
     assert len(trained) == 2 * 6
     assert len(held) == 2 * 2
     assert trained | held == {f"{each}, {x}?" for each in birds[:-1] for x in ("de", "en")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [('sizes = ["all"]', "sizes = [3]", "sizes"), ("dev_share = 0.25", "dev_share = 0.25\nsize = 3", "rates.size")],
+)
+def test_a_size_above_the_number_of_languages_is_told(tmp_path: Path, old: str, new: str, field: str) -> None:
+    pairs(tmp_path / "train.jsonl", ["auk", "bittern", "crane", "dunnock", "egret"])
+    pairs(tmp_path / "test.jsonl", ["ibis"])
+    file = made(tmp_path, str(tmp_path / "test.jsonl")).file
+    file.write_text(file.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(PanglotError, match=r'there are 2 languages.*give a smaller size, or "all"') as caught:
+        prepare(design.read(file), None)
+    assert (caught.value.file, caught.value.field) == (file, field)
 
 
 def test_each_strategy_has_the_rate_that_its_own_trials_call_best(tmp_path: Path) -> None:

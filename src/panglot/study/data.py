@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import digest, lock, write_json
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
@@ -81,7 +81,7 @@ def nested(languages: Iterable[str], sizes: Sequence[int | None] = SIZES) -> tup
     fitting = sorted(size for size in wanted if size <= len(joining))
     if not fitting:
         raise PanglotError(f"there are {len(joining)} languages, and every size is larger", field="sizes",
-                           hint="give a smaller size, or None for all")  # fmt: skip
+                           hint='give a smaller size, or "all", which is None in Python')  # fmt: skip
     return tuple(LanguageSet(tuple(joining[:size])) for size in fitting)
 
 
@@ -154,7 +154,11 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:
-    sizes = [size or None for size in study.sizes]
+    sizes = [(size, "sizes") for size in study.sizes]
     if study.rates is not None and study.rates.size not in (None, EACH):
-        sizes.append(study.rates.size or None)
-    return {size or 0: nested(languages, [size])[0] for size in sizes}
+        sizes.append((study.rates.size, "rates.size"))
+    found: dict[int, LanguageSet] = {}
+    for size, field in sizes:
+        with located(file=study.file, field=field):
+            found[size] = nested(languages, [size or None])[0]
+    return found
