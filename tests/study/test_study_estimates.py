@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.data.collection import Collection
 from panglot.study import design
-from panglot.study.cell import cell_folder
-from panglot.study.data import prepare
+from panglot.study.cell import cell_folder, cell_key, check
+from panglot.study.data import LanguageSet, SourceDigest, StudyData, prepare
 from panglot.study.design import Study
 from panglot.study.endpoints import smallest_difference
 from panglot.study.estimates import Estimate, Results, SeedFigures, difference, t_test
@@ -67,6 +68,70 @@ def test_no_cell_trains_on_test_texts_or_on_held_out_rows(tmp_path: Path) -> Non
     assert len(trained) == 2 * 6
     assert len(held) == 2 * 2
     assert trained | held == {f"{each}, {x}?" for each in birds[:-1] for x in ("de", "en")}
+
+
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_data_of_files_that_changed_are_refused(tmp_path: Path, which: str) -> None:
+    birds = ["auk", "bittern", "crane", "dunnock", "egret", "finch", "gull", "heron"]
+    files = {name: tmp_path / f"{name}.jsonl" for name in ("train", "test")}
+    pairs(files["train"], birds)
+    pairs(files["test"], ["ibis"])
+    study = made(tmp_path, str(files["test"]))
+    found = prepare(study, None)
+    assert [source.name for source in found.sources] == [str(files[name]) for name in ("test", "train")]
+    before = files[which].read_bytes()
+    files[which].write_bytes(before + b"\n")  # the same texts in other files
+    assert prepare(study, None) == found
+
+    pairs(files[which], ["kestrel"])
+    about = next(study.output.glob("data/*/material.json"))
+    with pytest.raises(PanglotError, match=f"{which}.jsonl has changed since the data") as caught:
+        prepare(study, None)
+    assert caught.value.file == about
+    assert str(about.parent) in str(caught.value.hint)
+    files[which].write_bytes(before)
+    assert prepare(study, None) == found
+    files[which].unlink()  # the study has its own copy
+    assert prepare(study, None) == found
+
+    # Data of earlier versions do not say what they were made from.
+    pairs(files[which], ["kestrel"])
+    write_json(
+        about, {name: value for name, value in json.loads(about.read_text("utf-8")).items() if name != "sources"}
+    )
+    assert prepare(study, None) == replace(found, sources=())
+
+
+def test_cells_made_from_other_data_are_refused(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    put(study, {"start": [0.5, 0.6], "hybrid-all-0": [0.5, 0.6], "mean-all-0": [0.5, 0.6]})
+    now = (SourceDigest("a", "files", "texts"), SourceDigest("b", None, "texts"))
+    data = StudyData("key", (), Path("dev"), {}, {0: LanguageSet(("de", "en"))}, now)
+    start = study.cells()[0]
+
+    def record(cell: str, sources: Sequence[SourceDigest] | None) -> None:
+        file = study.output / "cells" / cell / "cell.json"
+        about = {**json.loads(file.read_text("utf-8")), "material": "key", "key": cell_key(study, start, data, None)}
+        stated = {} if sources is None else {"sources": list(map(asdict, sources))}
+        write_json(file, {name: value for name, value in about.items() if name != "sources"} | stated)
+
+    others = [(now[0], SourceDigest("b", None, "others")), (SourceDigest("a", "others", "others"), now[1])]
+    same = [None, now, (SourceDigest("a", "files", "others"), now[1]), (SourceDigest("a", "others", "texts"), now[1])]
+    for sources, fits in [*((each, True) for each in same), *((each, False) for each in others)]:
+        for cell in ("start", "mean-all-0"):
+            record(cell, sources)
+        record("hybrid-all-0", now)
+        check(study, start, replace(data, sources=()), None)
+        if fits:
+            check(study, start, data, None)
+            Results(study)
+            continue
+        with pytest.raises(PanglotError, match=r"made from another [ab] than the study has now") as caught:
+            check(study, start, data, None)
+        assert caught.value.file == study.output / "cells" / "start"
+        assert caught.value.hint
+        with pytest.raises(PanglotError, match="measured on different data"):
+            Results(study)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval
 from panglot.evaluation.figures import SETTINGS
-from panglot.study.cell import cell_folder, outdated
+from panglot.study.cell import cell_folder, on_same_data, outdated
 from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
@@ -122,7 +122,7 @@ class Results:
         return float(found.values.mean()), np.take_along_axis(each, seeds, axis=0).mean(axis=0), count
 
     def _check(self) -> None:
-        if len({about.get("material") for about in self.about.values()}) > 1:
+        if not on_same_data([*self.about.values()]):
             raise outdated("the cells of this study were measured on different data", self.study.output / "cells",
                            "the cells to run them again")  # fmt: skip
         for cell, about in self.about.items():
