@@ -302,7 +302,7 @@ def strings(value: Any, field: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-_KINDS = {str: "a string", list: "a list", dict: "a table of `name = value` lines"}
+_KINDS: dict[Any, str] = {str: "a string", list: "a list", dict: "a table of `name = value` lines"}
 
 
 def expect(value: object, kind: type[_T], field: str) -> _T:

@@ -290,7 +290,7 @@ def _endpoint(name: str, values: Any) -> Endpoint:
     if not isinstance(values.get("primary", True), bool):
         raise unexpected(values["primary"], "true or false", f"{place}.primary")
     tests = distinct(strings([on] if isinstance(on, str) else on, f"{place}.on"), f"{place}.on")
-    found = Endpoint(name, **{**values, "on": tuple(tests)})
+    found = Endpoint(name, tuple(tests), **{key: value for key, value in values.items() if key != "on"})
     figures = [f"{setting}.mAP" for setting in SETTINGS]
     if found.figure not in figures:
         raise unknown(f"{found.figure!r} is not a figure of endpoints", figures, f"{place}.figure")
