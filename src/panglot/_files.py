@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import mmap
 import os
 import re
@@ -14,12 +15,14 @@ import socket
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from panglot._environment import __version__, free_memory
 from panglot._errors import PanglotError
+
+_T = TypeVar("_T")
 
 
 def cache_folder() -> Path:
@@ -298,14 +301,15 @@ def integer(value: Any, field: str, least: int = 0) -> int:
 
 
 def integers(values: Any, field: str) -> tuple[int, ...]:
-    """Return whole numbers of 0 or more, or refuse the value of ``field``."""
-    return tuple(integer(value, field) for value in values)
+    """Return a list of different whole numbers of 0 or more, or refuse the value of ``field``."""
+    return tuple(distinct([integer(value, field) for value in expect(values, list, field)], field))
 
 
-def number(value: Any, field: str) -> float:
-    """Return a number, or refuse the value of ``field``."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise unexpected(value, "a number", field)
+def number(value: Any, field: str, *, above: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number ``above`` one bound and at ``most`` the other, or refuse the value of ``field``."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not above < value <= most:
+        bounds = [f" above {above:g}"] * (above > -math.inf) + [f" and at most {most:g}"] * (most < math.inf)
+        raise unexpected(value, f"a number{''.join(bounds)}", field)
     return float(value)
 
 
@@ -316,11 +320,26 @@ def strings(value: Any, field: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+_KINDS: dict[Any, str] = {str: "a string", list: "a list", dict: "a table of `name = value` lines"}
+
+
+def expect(value: object, kind: type[_T], field: str) -> _T:
+    """Return a value that is a string, a list or a table, as ``kind`` says, or refuse the value of ``field``."""
+    if not isinstance(value, kind):
+        raise unexpected(value, _KINDS[kind], field)
+    return value
+
+
+def distinct(values: Sequence[_T], field: str) -> Sequence[_T]:
+    """Return values of which none is there twice, or refuse the value of ``field``."""
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise PanglotError(f"{twice[0]!r} is listed twice", field=field, hint="list it once")
+    return values
+
+
 def check_names(values: object, known: set[str], field: str) -> None:
     """Refuse a table that has a name which is not ``known``, and a value that is not a table."""
-    if not isinstance(values, Mapping):
-        raise unexpected(values, "a table of `name = value` lines", field)
-    if odd := sorted(set(values) - known):
+    if odd := sorted(set(expect(values, dict, field)) - known):
         raise unknown(f"{odd[0]!r} is unknown", sorted(known), field)
 
 

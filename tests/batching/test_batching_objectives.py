@@ -138,6 +138,13 @@ def test_objectives_of_a_step_draw_their_sources_alone() -> None:
     assert 0.05 < same < 0.5  # a quarter, if they are independent
 
 
+def test_every_source_is_warned_of_once_though_names_have_colons() -> None:
+    sources = [made(name="mlqa:dev"), made(name="mlqa:test")]
+    mixture = Mixture(sources, Policy("mono", batch_size=64), ["mono", "cross"])
+    said = "its batches have 24 questions on average, and not 64"
+    assert mixture.warnings == {name: f"{name}: {said}" for name in ("mlqa:dev", "mlqa:test")}
+
+
 def test_more_objectives_than_there_are_is_an_error() -> None:
     for wrong in (1, 5):
         with pytest.raises(PanglotError, match="objectives"):

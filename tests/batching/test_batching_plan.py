@@ -195,7 +195,7 @@ def test_a_large_conflict_group_is_carried_over_and_batches_stay_full() -> None:
     assert {times[row] for row in range(90, 1000)} == {7}
     # 90 rows, 15 in an epoch: after six epochs each came once, and in the seventh the first come again.
     assert sorted({times[row] for row in range(90)}) == [1, 2]
-    assert plan.warnings == ()
+    assert plan.warnings == {}
     assert plan.carried_over == ("a",)
 
 
@@ -205,11 +205,11 @@ def test_batches_that_are_not_nearly_full_are_warned_of() -> None:
     tied = TrainingTable("tied", ("en",), numbers, numbers, np.where(np.arange(100) < 90, 0, np.arange(100)))
     plan = Plan([small, tied], Policy("mono", batch_size=64))
     waiting = ": 89 rows that share a passage, a text or a group wait for a later epoch"
-    assert plan.warnings == (
-        "small: its batches have 40 questions on average, and not 64",
-        f"tied: its batches have 11 questions on average, and not 64{waiting}",
-    )
-    assert Plan([small], Policy("mono", batch_size=40)).warnings == ()
+    assert plan.warnings == {
+        "small": "small: its batches have 40 questions on average, and not 64",
+        "tied": f"tied: its batches have 11 questions on average, and not 64{waiting}",
+    }
+    assert Plan([small], Policy("mono", batch_size=40)).warnings == {}
 
 
 def test_a_stream_goes_on_where_it_was_thousands_of_steps_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.design import Study
-from panglot.study.endpoints import contrast, primary, secondary
+from panglot.study.endpoints import contrast, primary, secondary, smallest_difference
 from panglot.study.estimates import Results, t_test
 from panglot.study.worker import status_of
 
@@ -122,6 +123,20 @@ def test_p_values_are_corrected_for_every_primary_endpoint(tmp_path: Path) -> No
     assert min(one.p or 0 for one in found) == pytest.approx(2 * min(alone))
 
 
+def test_a_primary_difference_is_called_detectable_after_the_correction(tmp_path: Path) -> None:
+    results = cells(made(tmp_path), {}, 0.004)
+    found = {each.endpoint.name: each for each in primary(results)}
+    for name, gap in ((name, contrast(results, "hybrid", "mean", one.endpoint)) for name, one in found.items()):
+        assert gap is not None
+        alone, corrected = (smallest_difference(gap, 5, GROUPS, level) for level in (0.05, 0.05 / len(found)))
+        assert found[name].detectable == pytest.approx(corrected)
+        assert found[name].detectable > 1.1 * alone  # type: ignore[operator]
+    other = secondary(results)[0]
+    gap = contrast(results, other.one, other.other, other.endpoint)
+    assert gap is not None
+    assert other.detectable == pytest.approx(smallest_difference(gap, 5, GROUPS, 0.05))
+
+
 def test_other_endpoints_and_pairs_are_secondary_and_uncorrected(tmp_path: Path) -> None:
     found = secondary(cells(made(tmp_path), {"cross-all": 0.02}, 0.001))
     named = [(each.one, each.other, each.endpoint.name) for each in found]
@@ -135,6 +150,17 @@ def test_an_endpoint_without_its_cells_is_left_out_and_one_seed_decides_nothing(
     assert primary(Results(study)) == []
     one, _ = primary(cells(study, {"hybrid-all": 0.5}, 0.0, seeds=1))
     assert (one.p, one.verdict, one.detectable) == (None, "undecided", None)
+
+
+def test_strategies_that_share_no_size_have_no_finding(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    hybrid, *others = study.strategies
+    apart = replace(study, strategies=(replace(hybrid, smallest=5), *others), sizes=(4,))  # what reading refuses
+    assert contrast(Results(apart), "hybrid", "mean", study.endpoints[0]) is None
+    assert primary(Results(apart)) == []
+    with pytest.raises(PanglotError) as caught:
+        made(tmp_path, ('sizes = [4, "all"]', "sizes = [4]"))
+    assert (caught.value.file, caught.value.field) == (study.file, "strategies.cross.smallest")
 
 
 def test_the_report_says_the_answer_in_words_in_a_table_and_as_a_forest_plot(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.cli.main import main
+from panglot.datasets.registry import CARDS
 from panglot.study import reproduce as bases
 from panglot.study import reproduce as reproducing
 from panglot.study.reproduce import CheckedFigure, DocumentedRun, StatedFigure, input_digest, reproduce
@@ -110,6 +111,41 @@ def test_a_basis_is_of_data_recipe_source_and_versions(tmp_path: Path, monkeypat
             patch.setattr(bases, name, value)
             assert all(a != b for a, b in zip(third, now(), strict=True))
     assert now() == third
+
+
+def test_a_basis_follows_suites_and_recipes_of_the_package(tmp_path: Path) -> None:
+    mine, suite, recipe = (tmp_path / name for name in ("mine.jsonl", "suite.toml", "recipe.toml"))
+    recipe.write_text(f'on = ["starter:train"]\nsuite = "{suite}"')
+    excluded = tmp_path / "excluded.toml"
+    excluded.write_text(f'on = ["starter:train"]\nexclude = ["{suite}"]')
+    commands = [
+        ["train", "--recipe", str(recipe)],
+        ["train", "--recipe", str(excluded)],
+        ["compare", "bundled", "--suite", str(suite)],
+        ["evaluate", "bundled", f"{mine}?language=en"],
+    ]
+
+    def now() -> list[str]:
+        return [input_digest(words, tmp_path) for words in commands]
+
+    mine.write_text("1")
+    suite.write_text(f'[forms.a]\non = ["{mine}"]')
+    first = now()
+    mine.write_text("2!")
+    second = now()
+    assert all(a != b for a, b in zip(first, second, strict=True))
+    suite.write_text(f'seed = 1\n[forms.a]\non = ["{mine}"]')
+    assert [a == b for a, b in zip(second, now(), strict=True)] == [False, False, False, True]
+
+    # Recipes and suites of the package draw on data that are not part of it.
+    card = CARDS["libreoffice-help"]
+    file = tmp_path / card.folder / card.files.replace("*", "en")
+    commands[:] = [["train", "--recipe", "small"], ["compare", "bundled", "--suite", "forms"],
+                   ["train", "--exclude", "suite:forms"]]  # fmt: skip
+    first = now()
+    file.parent.mkdir()
+    file.write_text("1")
+    assert all(a != b for a, b in zip(first, now(), strict=True))
 
 
 def test_an_unknown_run_is_an_error(planned: list[DocumentedRun], tmp_path: Path) -> None:

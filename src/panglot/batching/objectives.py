@@ -98,10 +98,9 @@ class Mixture:
         return tuple(sorted({name for plan in self._first_plans() for name in plan.carried_over}))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """As :attr:`Plan.warnings`, of the first objectives, and one sentence per source."""
-        found = {warning.partition(":")[0]: warning for plan in self._first_plans() for warning in plan.warnings}
-        return tuple(found.values())
+    def warnings(self) -> dict[str, str]:
+        """As :attr:`Plan.warnings`, of the first objectives."""
+        return {source: warning for plan in self._first_plans() for source, warning in plan.warnings.items()}
 
     def _first_plans(self) -> Iterator[Plan]:
         yield from map(self._plan, range(min(len(self.objectives), _LOOKED_AT)))

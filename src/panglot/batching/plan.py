@@ -168,18 +168,18 @@ class Plan:
         return tuple(sorted(found))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is said of batches that are not nearly full, one sentence per source."""
+    def warnings(self) -> dict[str, str]:
+        """What is said of batches that are not nearly full, a sentence by the name of the source."""
         worst: dict[int, tuple[float, int]] = {}
         for stream in self.streams:
             worst[stream.source] = min(worst.get(stream.source, (np.inf, 0)), self._full(stream))
-        return tuple(
-            f"{self.sources[place].name}: its batches have {mean:.0f} questions on average, and not"
+        return {
+            (name := self.sources[place].name): f"{name}: its batches have {mean:.0f} questions on average, and not"
             f" {self.policy.batch_size}"
             + (f": {carried:,} rows that share a passage, a text or a group wait for a later epoch" if carried else "")
             for place, (mean, carried) in worst.items()
             if mean < _NEARLY_FULL * self.policy.batch_size
-        )
+        }
 
     def _name(self, stream: Stream, epoch: int) -> tuple[str | int, ...]:
         source = self.sources[stream.source]

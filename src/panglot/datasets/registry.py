@@ -192,6 +192,17 @@ def identity(
     return source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen, **options)
 
 
+def files_of(name_or_path: str, *, data_dir: str | Path | None = None) -> list[Path] | None:
+    """Return the files that :func:`read` would read, in order. Return None for data that are not in local files."""
+    if is_known(name_or_path):
+        card = CARDS[set_name(name_or_path)]
+        found = [find(each, data_dir) for each in (card, *(CARDS[name] for name in card.requires))]
+        folders = [folder for folder in found if folder is not None]
+        return [file for each in folders for file in sorted(_files_below(each))] if len(folders) == len(found) else None
+    path, _ = split_language(name_or_path)
+    return (sorted(_files_below(path)) if path.is_dir() else [path]) if path.exists() else None
+
+
 def is_known(name: str) -> bool:
     """Return whether :func:`read` takes a name for a known set rather than for a path."""
     return set_name(name) in CARDS

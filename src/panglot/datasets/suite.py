@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import check_names, digest, integer, number, packaged, read_toml, strings, unexpected
+from panglot._files import check_names, digest, distinct, integer, number, packaged, read_toml, strings, unexpected
 from panglot.data.collection import Collection
 from panglot.data.transform import concatenate, draw_groups, hold_out
 from panglot.datasets import registry
@@ -111,9 +111,9 @@ def _form(name: str, values: Any, seed: int) -> Form:
     )
     if not on:
         raise PanglotError("is missing", field=f"{place}.on", hint="name a data set that `panglot data list` shows")
-    share = number(values.get("share", 1.0), f"{place}.share")
-    if not 0 < share <= 1:
-        raise unexpected(share, "a share above 0 and at most 1", f"{place}.share")
+    # A set that is there twice would be in the pool twice, with two right answers of which one is judged.
+    distinct(on, f"{place}.on")
+    share = number(values.get("share", 1.0), f"{place}.share", above=0, most=1)
     together: Any = values.get("together", "")
     try:
         re.compile(together)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from panglot.data.collection import Collection
 from panglot.encoders.shipped import TRAINED, source_digest
 from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
-from panglot.study.data import StudyData
+from panglot.study.data import SourceDigest, StudyData, changed
 from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
@@ -107,8 +107,24 @@ def cell_key(study: Study, cell: Cell, data: StudyData, rate: float | None) -> s
 def check(study: Study, cell: Cell, data: StudyData, rate: float | None) -> None:
     """Check that a finished cell was made with the study's present settings and data."""
     folder = cell_folder(study, cell)
-    if folder.done and folder.read()["key"] != cell_key(study, cell, data, rate):
+    if not folder.done:
+        return
+    about = folder.read()
+    if about["key"] != cell_key(study, cell, data, rate):
         raise outdated("this cell was made with other settings or data than the study has now", folder.path)
+    if name := changed(_sources(about), data.sources):
+        raise outdated(f"this cell was made from another {name} than the study has now", folder.path)
+
+
+def on_same_data(abouts: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether cells were measured on the same data, as far as their ``cell.json`` say."""
+    known = [found for about in abouts if (found := _sources(about))]
+    return len({about.get("material") for about in abouts}) < 2 and not any(changed(known[0], each) for each in known)
+
+
+def _sources(about: Mapping[str, Any]) -> list[SourceDigest]:
+    """Return the data sets that a cell's data were made from, or nothing for cells of earlier versions."""
+    return [SourceDigest(**each) for each in about.get("sources", ())]
 
 
 def outdated(problem: str, place: Path, remove: str = "the folder to run the cell again") -> PanglotError:
@@ -149,6 +165,7 @@ def _run(
     from panglot.encoders.load import load
 
     about: dict[str, Any] = {"key": cell_key(study, cell, data, rate), "material": data.key, **asdict(cell),
+                             "sources": [asdict(source) for source in data.sources],
                              "training": None, "languages": []}  # fmt: skip
     if cell.strategy == START:
         model: Any = str(study.train.get("model", "bundled"))

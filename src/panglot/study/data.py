@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from panglot._errors import PanglotError
-from panglot._files import digest, lock, write_json
+from panglot._errors import PanglotError, located
+from panglot._files import digest, digest_once, file_digest, lock, write_json
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.data.overlap import hash_texts
@@ -81,13 +81,37 @@ def nested(languages: Iterable[str], sizes: Sequence[int | None] = SIZES) -> tup
     fitting = sorted(size for size in wanted if size <= len(joining))
     if not fitting:
         raise PanglotError(f"there are {len(joining)} languages, and every size is larger", field="sizes",
-                           hint="give a smaller size, or None for all")  # fmt: skip
+                           hint='give a smaller size, or "all", which is None in Python')  # fmt: skip
     return tuple(LanguageSet(tuple(joining[:size])) for size in fitting)
 
 
 @dataclass(frozen=True)
+class SourceDigest:
+    """What a data set was like: digests of its files, None without local files, and of its texts.
+
+    Files may be others with the same texts, as when one is added that is not read. A later version may read other texts
+    from the same files. So a set is the same if either is.
+    """
+
+    name: str
+    files: str | None
+    texts: str
+
+
+def changed(before: Sequence[SourceDigest], now: Sequence[SourceDigest]) -> str | None:
+    """Return the name of a data set that has changed, or None. Without digests on both sides, nothing is known."""
+    for one, other in zip(before, now, strict=False):
+        if one.texts != other.texts and (one.files is None or one.files != other.files):
+            return one.name
+    return None
+
+
+@dataclass(frozen=True)
 class StudyData:
-    """What the cells of a study are trained and measured on. ``key`` is the digest of what the data were made from.
+    """What the cells of a study are trained and measured on.
+
+    ``key`` is the digest of the names and settings by which the data were made. ``sources`` are the sets that they were
+    made from, first the test sets. They are empty if an earlier version made the data.
 
     ``dev`` is the folder of the rows that are held out of the training sets, in the languages of the trials, to choose
     learning rates by.
@@ -98,10 +122,15 @@ class StudyData:
     dev: Path
     tests: dict[str, Collection]
     languages: dict[int, LanguageSet]
+    sources: tuple[SourceDigest, ...] = ()
 
 
 def prepare(study: Study, data_dir: Path | None) -> StudyData:
-    """Return the data of a study. The first worker makes them while others wait."""
+    """Return the data of a study. The first worker makes them while others wait.
+
+    Raises:
+        PanglotError: The data cannot be made, or a data set has changed since they were.
+    """
     dev = [study.rates.dev_share, study.rates.size] if study.rates else None
     if study.rates and study.rates.languages:
         dev = [*(dev or []), list(study.rates.languages)]
@@ -113,19 +142,46 @@ def prepare(study: Study, data_dir: Path | None) -> StudyData:
         if not about.exists():
             _make(study, data_dir, folder, about)
     made: dict[str, Any] = json.loads(about.read_text("utf-8"))
+    sources = tuple(SourceDigest(**each) for each in made.get("sources", ()))
+    _check_sources(study, sources, data_dir, about)
     training = tuple(folder / name for name in made["training"])
     tests = {name: replace(Collection.open(folder / place), name=name) for name, place in made["tests"].items()}
-    return StudyData(key, training, folder / "dev", tests, _languages(study, made["languages"]))
+    return StudyData(key, training, folder / "dev", tests, _languages(study, made["languages"]), sources)
+
+
+def _check_sources(
+    study: Study, sources: Sequence[SourceDigest], data_dir: Path | None, about: Path
+) -> None:  # fmt: skip
+    chosen = [*(test.languages for test in study.tests), *((),) * len(study.on)]
+    for source, languages in zip(sources, chosen, strict=False):
+        if (files := _files_digest(source.name, data_dir)) is None or files == source.files:
+            continue
+        texts = registry.read(source.name, data_dir=data_dir, languages=languages or None).digest
+        if changed([source], [SourceDigest(source.name, files, texts)]):
+            hint = (
+                f"put its former files back, or remove {about.parent} and the cells, or give the study another output"
+            )
+            raise PanglotError(f"{source.name} has changed since the data of this study were made from it",
+                               file=about, hint=hint)  # fmt: skip
+
+
+def _files_digest(name: str, data_dir: Path | None) -> str | None:
+    """Return a digest of the files of a data set, or None if it is not in local files."""
+    if not (paths := registry.files_of(name, data_dir=data_dir)):
+        return None
+    return digest_once(paths, lambda: digest(*(part for path in paths for part in (path.name, file_digest(path)))))
 
 
 def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> None:
     tests: dict[str, str] = {}
     held: list[Any] = []
+    sources: list[SourceDigest] = []
     for number, test in enumerate(study.tests):
         collection = registry.read(test.on, data_dir=data_dir, languages=test.languages or None)
         if missing := sorted({canonical(code) for code in test.languages} - set(collection.languages)):
             raise PanglotError(f"{test.on} has no text in {', '.join(missing)}", file=study.file,
                                field="tests.languages", hint="remove them")  # fmt: skip
+        sources.append(SourceDigest(test.on, _files_digest(test.on, data_dir), collection.digest))
         # The whole set is excluded from training, including the part that is not measured.
         held.append(hash_texts(collection))
         part = collection if test.share == 1 else sample(collection, test.share, 0)
@@ -138,6 +194,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
     dev: list[Collection] = []
     for number, name in enumerate(study.on):
         collection = registry.read(name, data_dir=data_dir)
+        sources.append(SourceDigest(name, _files_digest(name, data_dir), collection.digest))
         kept, shared = exclude(collection, held)
         removed[name] = {found.test: found.groups for found in shared}
         languages.update(kept.languages)
@@ -150,11 +207,16 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
         chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
         concatenate(dev).select([canonical(code) for code in chosen]).save(folder / "dev")
-    write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed})
+    write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed,
+                       "sources": [asdict(each) for each in sources]})  # fmt: skip
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:
-    sizes = [size or None for size in study.sizes]
+    sizes = [(size, "sizes") for size in study.sizes]
     if study.rates is not None and study.rates.size not in (None, EACH):
-        sizes.append(study.rates.size or None)
-    return {size or 0: nested(languages, [size])[0] for size in sizes}
+        sizes.append((study.rates.size, "rates.size"))
+    found: dict[int, LanguageSet] = {}
+    for size, field in sizes:
+        with located(file=study.file, field=field):
+            found[size] = nested(languages, [size or None])[0]
+    return found

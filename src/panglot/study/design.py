@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import check_names, integer, integers, number, read_toml, strings, unexpected, unknown
+from panglot._files import (
+    check_names,
+    distinct,
+    expect,
+    integer,
+    integers,
+    number,
+    read_toml,
+    strings,
+    unexpected,
+    unknown,
+)
 from panglot.evaluation.figures import SETTINGS
 from panglot.training.settings import Settings
 
@@ -20,6 +31,8 @@ _RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share"
              "steps", "exclude")  # fmt: skip
 #: Settings that must be the same for all strategies.
 _COMMON = ("model", "pairs")
+#: Slices of every test set.
+_SLICES = ("all", "seen", "unseen", "never")
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,10 @@ class Study:
         """Return a strategy by name."""
         return next(strategy for strategy in self.strategies if strategy.name == name)
 
+    def shared_sizes(self, one: str, other: str) -> list[int]:
+        """Return the sizes at which two strategies are trained."""
+        return [size for size in self.sizes if all(self.strategy(name).allows(size) for name in (one, other))]
+
     def cells(self) -> tuple[Cell, ...]:
         """Return the cells to measure: the start, then seed by seed, so that all sizes have a first figure early."""
         trained = [
@@ -189,65 +206,91 @@ def _study(whole: dict[str, Any], file: Path) -> Study:
     for name in ("output", "on", "sizes", "seeds", "strategies", "tests"):
         if not whole.get(name):
             raise PanglotError("is missing", field=name, hint="see studies/languages.toml for an example")
-    train = dict(whole.get("train", {}))
-    strategies = tuple(_strategy(name, dict(values)) for name, values in whole["strategies"].items())
+    train = dict(expect(whole.get("train", {}), dict, "train"))
+    strategies = tuple(starmap(_strategy, expect(whole["strategies"], dict, "strategies").items()))
     names = [strategy.name for strategy in strategies]
-    sizes = sorted(map(_size, whole["sizes"]), key=lambda size: size or 10**9)
+    sizes = [_size(size, "sizes") for size in distinct(expect(whole["sizes"], list, "sizes"), "sizes")]
     study = Study(
-        file, Path(whole["output"]), strings(whole["on"], "on"), train, strategies, tuple(sizes),
-        integers(whole["seeds"], "seeds"), tuple(_test(values) for values in whole["tests"]),
-        _rates(whole["rates"]) if "rates" in whole else None,
-        focus=str(whole.get("focus", names[0])), rival=str(whole.get("rival", names[-1])),
-        endpoints=tuple(_endpoint(name, dict(values)) for name, values in whole.get("endpoints", {}).items()),
-        margin=number(whole.get("margin", 0.01), "margin"), beside=tuple(map(_pair, whole.get("beside", []))),
+        file, Path(expect(whole["output"], str, "output")), tuple(distinct(strings(whole["on"], "on"), "on")), train,
+        strategies, tuple(sorted(sizes, key=lambda size: size or 10**9)), integers(whole["seeds"], "seeds"),
+        tuple(map(_test, expect(whole["tests"], list, "tests"))), _rates(whole["rates"]) if "rates" in whole else None,
+        focus=expect(whole.get("focus", names[0]), str, "focus"),
+        rival=expect(whole.get("rival", names[-1]), str, "rival"),
+        endpoints=tuple(starmap(_endpoint, expect(whole.get("endpoints", {}), dict, "endpoints").items())),
+        margin=number(whole.get("margin", 0.01), "margin", above=0, most=1),
+        beside=tuple(map(_pair, expect(whole.get("beside", []), list, "beside"))),
     )  # fmt: skip
-    named = [test.on for test in study.tests]
-    if twice := [name for name in named if named.count(name) > 1]:
-        raise PanglotError(f"{twice[0]!r} is listed twice", field="tests", hint="list each test set once")
-    for role, name in [
-        ("focus", study.focus),
-        ("rival", study.rival),
-        *(("beside", each) for each in chain(*study.beside)),
-    ]:
+    distinct([test.on for test in study.tests], "tests")
+    roles = [("focus", study.focus), ("rival", study.rival), *(("beside", each) for each in chain(*study.beside))]
+    for role, name in roles:
         if name not in names:
             raise unknown(f"there is no strategy {name!r}", names, role)
-    for endpoint in study.endpoints:
-        place = f"endpoints.{endpoint.name}"
-        parts = {"all", "never", *(name for test in study.tests for name in test.asked_in if test.on in endpoint.on)}
-        named_here = [("on", each, named) for each in endpoint.on]
-        named_here += [("part", endpoint.part, [*parts]), ("contrast", endpoint.contrast, ["mean", "slope"])]
-        for name, value, known in named_here:
-            if value not in known:
-                raise unknown(f"there is no {value!r} here", known, f"{place}.{name}")
+    if study.focus == study.rival:
+        raise PanglotError(f"{study.focus!r} is focus and rival", field="rival", hint="name two strategies")
     for strategy in strategies:
-        place = f"strategies.{strategy.name}"
-        if strategy.rates_of and strategy.rates_of not in names:
-            raise unknown(f"there is no strategy {strategy.rates_of!r}", names, f"{place}.rates_of")
-        _check_free({**train, **strategy.settings}, _RESERVED, place)
-        _check_free(strategy.settings, _COMMON, place)
-        Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
+        _check_strategy(study, strategy)
+    for endpoint in study.endpoints:
+        _check_endpoint(study, endpoint)
     return study
 
 
-def _strategy(name: str, values: dict[str, Any]) -> Strategy:
+def _check_strategy(study: Study, strategy: Strategy) -> None:
+    place = f"strategies.{strategy.name}"
+    _check_free({**study.train, **strategy.settings}, _RESERVED, place)
+    _check_free(strategy.settings, _COMMON, place)
+    Settings.from_dict({**study.train, **strategy.settings, "on": list(study.on)}, study.file)
+    if not any(map(strategy.allows, study.sizes)):
+        raise PanglotError(f"the study has no size of {strategy.smallest} languages or more", field=f"{place}.smallest",
+                           hint="lower it, or add a larger size")  # fmt: skip
+    if odd := sorted({*strategy.seeds} - {*study.seeds}):
+        raise unknown(f"{odd[0]} is no seed of the study", map(str, study.seeds), f"{place}.seeds")
+    if not strategy.rates_of:
+        return
+    place, owner = f"{place}.rates_of", strategy.rates_of
+    tried = {each.name: each for each in study.strategies if not each.rates_of}
+    if owner not in tried:
+        hint = f"choose among {', '.join(tried) or 'strategies'} without rates_of"
+        raise PanglotError(f"there is no strategy {owner!r} with trials of its own", field=place, hint=hint)
+    own_sizes = study.sizes if study.rates is not None and study.rates.size == EACH else ()
+    if odd := [size for size in own_sizes if strategy.allows(size) and not tried[owner].allows(size)]:
+        hint = f"raise smallest to {tried[owner].smallest}, or choose another strategy"
+        raise PanglotError(f"{owner} has no trials at {odd[0]} languages", field=place, hint=hint)
+
+
+def _check_endpoint(study: Study, endpoint: Endpoint) -> None:
+    place = f"endpoints.{endpoint.name}"
+    parts = {"all", "never", *(name for test in study.tests for name in test.asked_in if test.on in endpoint.on)}
+    named = [("on", each, [test.on for test in study.tests]) for each in endpoint.on]
+    for name, value, known in [*named, ("part", endpoint.part, [*parts]),
+                               ("contrast", endpoint.contrast, ["mean", "slope"])]:  # fmt: skip
+        if value not in known:
+            raise unknown(f"there is no {value!r} here", known, f"{place}.{name}")
+    if endpoint.contrast == "slope" and len(study.shared_sizes(study.focus, study.rival)) < 2:
+        raise PanglotError("a slope needs two sizes at which focus and rival are trained", field=f"{place}.contrast",
+                           hint='add a size, or write contrast = "mean"')  # fmt: skip
+
+
+def _strategy(name: str, given: Any) -> Strategy:
     # The name becomes part of folder names and of the names of cells.
     if name == START or not name.replace("-", "").replace("_", "").isalnum():
         raise PanglotError(f"{name!r} cannot be the name of a strategy", field="strategies",
                            hint="use letters, digits, - and _")  # fmt: skip
-    smallest = integer(values.pop("smallest", 1), f"strategies.{name}.smallest")
-    seeds = integers(values.pop("seeds", []), f"strategies.{name}.seeds")
-    return Strategy(name, values, smallest, seeds, str(values.pop("rates_of", "")))
+    place = f"strategies.{name}"
+    values = dict(expect(given, dict, place))
+    smallest = integer(values.pop("smallest", 1), f"{place}.smallest")
+    seeds = integers(values.pop("seeds", []), f"{place}.seeds")
+    return Strategy(name, values, smallest, seeds, expect(values.pop("rates_of", ""), str, f"{place}.rates_of"))
 
 
-def _endpoint(name: str, values: dict[str, Any]) -> Endpoint:
+def _endpoint(name: str, values: Any) -> Endpoint:
     place = f"endpoints.{name}"
     check_names(values, {f.name for f in fields(Endpoint)} - {"name"}, place)
-    if not values.get("on"):
+    if not (on := values.get("on")):
         raise PanglotError("is missing", field=f"{place}.on", hint="name a test set of the study, or list some")
     if not isinstance(values.get("primary", True), bool):
         raise unexpected(values["primary"], "true or false", f"{place}.primary")
-    given = values.pop("on")
-    found = Endpoint(name, (given,) if isinstance(given, str) else strings(given, f"{place}.on"), **values)
+    tests = distinct(strings([on] if isinstance(on, str) else on, f"{place}.on"), f"{place}.on")
+    found = Endpoint(name, tuple(tests), **{key: value for key, value in values.items() if key != "on"})
     figures = [f"{setting}.mAP" for setting in SETTINGS]
     if found.figure not in figures:
         raise unknown(f"{found.figure!r} is not a figure of endpoints", figures, f"{place}.figure")
@@ -258,6 +301,7 @@ def _pair(values: Any) -> tuple[str, str]:
     names = strings(values, "beside")
     if len(names) != 2:
         raise unexpected(values, "a list of two strategies", "beside")
+    distinct(names, "beside")
     return names[0], names[1]
 
 
@@ -277,12 +321,14 @@ def _test(values: Any) -> Test:
     if odd := sorted(set(settings) - set(SETTINGS)):
         raise unknown(f"{odd[0]!r} is not a setting", SETTINGS, "tests.settings")
     asked_in = {
-        str(name): strings(codes, f"tests.asked_in.{name}") for name, codes in values.get("asked_in", {}).items()
+        str(name): strings(codes, f"tests.asked_in.{name}")
+        for name, codes in expect(values.get("asked_in", {}), dict, "tests.asked_in").items()
     }
-    test = Test(values["on"], number(values.get("share", 1.0), "tests.share"), languages, settings, asked_in)
-    if not 0 < test.share <= 1:
-        raise unexpected(test.share, "a share above 0 and at most 1", "tests.share")
-    return test
+    if taken := [name for name in asked_in if name in _SLICES or "|" in name]:
+        raise PanglotError(f"{taken[0]!r} cannot be the name of a set of languages", field="tests.asked_in",
+                           hint=f"rename it to none of {', '.join(_SLICES)}, without |")  # fmt: skip
+    share = number(values.get("share", 1.0), "tests.share", above=0, most=1)
+    return Test(values["on"], share, languages, settings, asked_in)
 
 
 def _rates(values: Mapping[str, Any]) -> Rates:
@@ -290,14 +336,15 @@ def _rates(values: Mapping[str, Any]) -> Rates:
     if not isinstance(values.get("grid"), list) or not values["grid"]:
         raise PanglotError("is missing", field="rates.grid", hint="list the learning rates to try")
     size = values.get("size")
+    grid = [number(rate, "rates.grid", above=0, most=1) for rate in values["grid"]]
     return Rates(
-        tuple(number(rate, "rates.grid") for rate in values["grid"]),
-        None if size is None else EACH if size == "each" else _size(size),
-        number(values.get("dev_share", 0.1), "rates.dev_share"),
+        tuple(distinct(grid, "rates.grid")),
+        None if size is None else EACH if size == "each" else _size(size, "rates.size"),
+        number(values.get("dev_share", 0.1), "rates.dev_share", above=0, most=0.9),
         integers(values.get("seeds", []), "rates.seeds"),
         strings(values.get("languages", []), "rates.languages"),
     )
 
 
-def _size(value: Any) -> int:
-    return 0 if value == "all" else integer(value, "sizes", least=1)
+def _size(value: Any, field: str) -> int:
+    return 0 if value == "all" else integer(value, field, least=1)

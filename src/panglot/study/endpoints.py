@@ -40,8 +40,8 @@ class Finding:
 
     ``p`` is of the test that there is no difference. ``p_equivalence`` is of two one-sided tests (TOST, Schuirmann
     1987) that it is outside the ``margin``, the larger of the two. With primary endpoints, both are corrected after
-    Holm. They are None if there is only one seed. ``detectable`` is the smallest difference that a study with this
-    spread finds with probability :data:`_POWER`.
+    Holm. They are None with one seed or one question group. ``detectable`` is the smallest difference that a study with
+    this spread finds with probability :data:`_POWER`, with primary endpoints in the first step of Holm's correction.
     """
 
     endpoint: Endpoint
@@ -73,7 +73,10 @@ def primary(results: Results) -> list[Finding]:
     """
     study = results.study
     wanted = [each for each in study.endpoints if each.primary]
-    found = [each for each in (_finding(results, study.focus, study.rival, one) for one in wanted) if each]
+    # In the first step of Holm's correction, the smallest p-value is compared with this.
+    significance = SIGNIFICANCE / max(1, len(wanted))
+    every = (_finding(results, study.focus, study.rival, one, significance) for one in wanted)
+    found = [each for each in every if each]
     missing = [1.0] * (len(wanted) - len(found))
     p, p_equivalence = (
         holm([1.0 if value is None else value for value in values] + missing)
@@ -97,7 +100,9 @@ def secondary(results: Results) -> list[Finding]:
     return [each for each in found if each is not None]
 
 
-def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Finding | None:
+def _finding(
+    results: Results, one: str, other: str, endpoint: Endpoint, significance: float = SIGNIFICANCE
+) -> Finding | None:  # fmt: skip
     found = contrast(results, one, other, endpoint)
     if found is None:
         return None
@@ -110,7 +115,7 @@ def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Find
     from scipy.stats import t
 
     outside = float(max(t.sf((margin + sign * difference.value) / error, freedom) for sign in (1, -1)))
-    return Finding(endpoint, one, other, margin, difference, p, outside, error * _reach(freedom, SIGNIFICANCE))
+    return Finding(endpoint, one, other, margin, difference, p, outside, error * _reach(freedom, significance))
 
 
 def _reach(freedom: float, significance: float) -> float:
@@ -121,16 +126,17 @@ def _reach(freedom: float, significance: float) -> float:
 
 
 def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> SeedFigures | None:
-    """Return an endpoint's difference per seed, or None if a cell that it needs is not finished.
+    """Return an endpoint's difference per seed, or None if a cell that it needs is not finished or does not exist.
 
     It is the mean over the endpoint's tests, and over all sizes or, as ``slope``, that at the largest size less that at
     the smallest. The same seeds count at every size.
     """
     study = results.study
-    allowed = [size for size in study.sizes if all(study.strategy(name).allows(size) for name in (one, other))]
-    sizes = [allowed[0], allowed[-1]] if endpoint.contrast == "slope" and len(allowed) > 1 else allowed
-    if endpoint.contrast == "slope" and len(sizes) < 2:
+    sizes = study.shared_sizes(one, other)
+    if len(sizes) < (2 if endpoint.contrast == "slope" else 1):
         return None
+    if endpoint.contrast == "slope":
+        sizes = [sizes[0], sizes[-1]]
     seeds = set.intersection(*(set(results.seeds(name, size)) for size in sizes for name in (one, other)))
     shared = tuple(sorted(seeds))
     gaps: list[SeedFigures] = []
@@ -225,7 +231,9 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
 
 
 def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significance: float) -> float | None:
-    """Return the smallest mean difference that a t-test finds with a probability of 80 %, or None if nothing varies.
+    """Return the smallest mean difference that a t-test finds with a probability of 80 %.
+
+    It is None if nothing varies, or if the pilot has a single question group, so that nothing is known of others.
 
     The variance of the mean is that of the pilot over question groups, scaled to ``groups``, plus that over its seeds,
     divided by ``seeds``, with the degrees of freedom of Welch and Satterthwaite, as in
@@ -237,7 +245,7 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
     [0.0062, 0.002]
     """
     error, freedom = spread(pilot, seeds=seeds, groups=groups)
-    return error * _reach(freedom, significance) if error else None
+    return error * _reach(freedom, significance) if error and pilot.groups > 1 else None
 
 
 def _hours(study: Study, pilot: Results) -> float:

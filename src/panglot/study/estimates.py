@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval
 from panglot.evaluation.figures import SETTINGS
-from panglot.study.cell import cell_folder, outdated
+from panglot.study.cell import cell_folder, on_same_data, outdated
 from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
@@ -52,7 +52,7 @@ class Estimate:
 class SeedFigures:
     """A figure per seed, shape ``[seeds]``, and on draws of question groups, shape ``[seeds, DRAWS]``.
 
-    All cells have the same draws. ``groups`` is the number of question groups.
+    All cells have the same draws. ``groups`` is the number of question groups with a value.
     """
 
     values: Doubles
@@ -122,7 +122,7 @@ class Results:
         return float(found.values.mean()), np.take_along_axis(each, seeds, axis=0).mean(axis=0), count
 
     def _check(self) -> None:
-        if len({about.get("material") for about in self.about.values()}) > 1:
+        if not on_same_data([*self.about.values()]):
             raise outdated("the cells of this study were measured on different data", self.study.output / "cells",
                            "the cells to run them again")  # fmt: skip
         for cell, about in self.about.items():
@@ -172,8 +172,10 @@ class Results:
 
 def _drawn(found: Sequence[Sums]) -> SeedFigures:
     # All seeds in one call, which counts the groups of a draw once.
-    drawn = draw({str(place): sums for place, sums in enumerate(found)}, DRAWS, 0)
-    return SeedFigures(np.array([sums.mean() for sums in found]), np.stack(list(drawn.values())), len(found[0].total))
+    drawn = np.stack(list(draw({str(place): sums for place, sums in enumerate(found)}, DRAWS, 0).values()))
+    groups = int(found[0].number.any(axis=1).sum())
+    # A single group says nothing about how much groups differ.
+    return SeedFigures(np.array([sums.mean() for sums in found]), drawn if groups > 1 else drawn * np.nan, groups)
 
 
 def _read(path: Path) -> dict[str, Sums]:
@@ -227,7 +229,8 @@ class Comparison:
     """One figure, ``test|slice|figure``, of focus and rival at one number of languages.
 
     The gap is how much more of the start's value the focus keeps, as a share of that value. ``p`` is None if focus and
-    rival have only one seed in common. ``corrected`` is after Holm's correction for all comparisons of the study.
+    rival have one seed or one question group in common. ``corrected`` is after Holm's correction for all comparisons of
+    the study.
     """
 
     key: str
@@ -266,8 +269,8 @@ def difference(results: Results, one: str, other: str, size: int, key: str) -> t
 
     Only seeds that both strategies have are used, so that the difference is paired. Its variance is that of the mean
     over seeds plus that over draws of question groups. Interval and p are those of a t-test with the degrees of freedom
-    of Welch and Satterthwaite, so that three seeds count as three. With one seed, the interval is over question groups
-    only and p is None.
+    of Welch and Satterthwaite, so that three seeds count as three. With one seed or one question group, p is None
+    (:func:`t_test`).
     """
     seeds = tuple(sorted(set(results.seeds(one, size)) & set(results.seeds(other, size))))
     found = gap(results, one, other, size, key, seeds)
@@ -323,7 +326,8 @@ def spread(gap: SeedFigures, *, seeds: int | None = None, groups: float | None =
 def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     """Return the mean of a difference with its interval, and its p-value.
 
-    With one seed there is no p. If fewer than two question groups have a value, there is neither.
+    Seeds and question groups stand for others of their kind. With one group that has a value, nothing is known of
+    others, and there is neither. With one seed, there is no p-value, and the interval is over question groups only.
 
     >>> draws = np.random.default_rng(0).normal(0.1, 0.01, (1, 1000)) + np.array([[0.0], [0.02], [-0.02]])
     >>> found, p = t_test(SeedFigures(np.array([0.1, 0.12, 0.08]), draws, 200))
@@ -333,7 +337,7 @@ def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     from scipy import stats
 
     seeds, value = len(gap.values), float(gap.values.mean())
-    over_groups = interval(gap.draws.mean(axis=0))
+    over_groups = interval(gap.draws.mean(axis=0)) if gap.groups > 1 else None
     if seeds < 2 or over_groups is None:
         return Estimate(value, over_groups, seeds), None
     error, freedom = spread(gap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, product
 from pathlib import Path
@@ -48,8 +48,7 @@ def write(study: Study, folder: Path) -> str:
 
 def to_dict(results: Results) -> dict[str, Any]:
     """Return the learning rates, values, comparisons and endpoints of a study, ready for JSON."""
-    found = (*primary(results), *secondary(results))
-    endpoints = [{**asdict(each), "verdict": each.verdict} for each in found]
+    endpoints = [{**asdict(each), "verdict": each.verdict} for each in (*primary(results), *secondary(results))]
     return {"rates": _rates(results.study), **as_dict(results), "endpoints": endpoints}
 
 
@@ -136,17 +135,16 @@ def _in_words(study: Study, found: Sequence[Finding]) -> str:
         return "No endpoint has all of its cells yet."
     margin = f"{100 * study.margin:g} point{'' if study.margin == 0.01 else 's'}"
     says = [f"{_sentence(each, margin)}." for each in found]
-    seeds = sorted({each.difference.seeds for each in found})
-    least = [f"{100 * each.detectable:.2f} ({each.endpoint.name})" for each in found if each.detectable]
+    least = ", ".join(f"{100 * each.detectable:.2f} ({each.endpoint.name})" for each in found if each.detectable)
     says.append(
-        f"Each difference is a mean over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds, paired by"
-        f" seed and question. Its variance is that over seeds plus that over draws of question groups, with the degrees"
-        f" of freedom of Welch and Satterthwaite. Equivalence within {margin} is shown by two one-sided tests. Both"
-        " kinds of p-values are corrected after Holm for the primary endpoints. Brackets are 95 % intervals without"
-        " correction."
+        f"Each difference is a mean over {_range(each.difference.seeds for each in found)} seeds, paired by seed and"
+        " question. Its variance is that over seeds plus that over draws of question groups, with the degrees of"
+        f" freedom of Welch and Satterthwaite. Equivalence within {margin} is shown by two one-sided tests. Both kinds"
+        " of p-values are corrected after Holm for the primary endpoints. Brackets are uncorrected 95 % intervals."
     )
     if least:
-        says.append(f"With a probability of 80 %, differences of this many points would be found: {', '.join(least)}.")
+        says.append("With a probability of 80 %, differences of this many points would be found in the first step of"
+                    f" Holm's correction: {least}.")  # fmt: skip
     return " ".join(says)
 
 
@@ -207,14 +205,13 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
 def _summary(study: Study, every: Sequence[Comparison]) -> str:
     """Return the counts of significant differences, and how they were tested."""
     tested = [comparison for comparison in every if comparison.corrected is not None]
+    if not tested and all(comparison.gap.seeds > 1 for comparison in every):
+        return "Nothing can be tested, because each figure is of a single question group."
     if not tested:
-        return (
-            f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse every"
-            " difference. Brackets are 95 % intervals over question groups only."
-        )
+        return (f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse"
+                " every difference. Brackets are 95 % intervals over question groups only.")  # fmt: skip
     ahead, behind = (sum(comparison.sign == sign for comparison in tested) for sign in (1, -1))
-    counts = sorted({comparison.gap.seeds for comparison in tested})
-    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    seeds = _range(comparison.gap.seeds for comparison in tested)
     return (
         f"Compared with {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(tested)}"
         f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
@@ -242,8 +239,8 @@ def _retention(results: Results, test: str, part: str, figures: Sequence[str]) -
         if any(found):
             rows.append([_languages(size), name, *(_cell(each, ".1f", 100) for each in found)])
     heads = [f"{FIGURES[figure].removesuffix(' mAP')}, of {of}" for figure, of in wanted]
-    title = f"Retention on {test}, {PARTS[part]}"
-    return simple_table(["training languages", "strategy", *heads], rows, title=title, left=[1])
+    heads = ["training languages", "strategy", *heads]
+    return simple_table(heads, rows, title=f"Retention on {test}, {PARTS[part]}", left=[1])
 
 
 def _values(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
@@ -269,8 +266,7 @@ def _cell(found: Estimate | None, form: str, factor: int = 1) -> Cell:
 def _head(results: Results, status: Status) -> str:
     study = results.study
     rates = ", ".join(f"{name} {rate:g}" for name, rate in _rates(study).items() if rate is not None)
-    count = len(study.seeds)
-    seeds = f"there are {count} seeds" if count > 1 else "there is one seed"
+    seeds = f"there are {len(study.seeds)} seeds" if len(study.seeds) > 1 else "there is one seed"
     chosen = f" Learning rates were chosen on held-out training rows: {rates}." if rates else ""
     seen = [about["training"]["pairs"] for about in results.about.values() if about.get("training")]
     pairs = f"{min(seen):,} to {max(seen):,}" if seen else "the same number of"
@@ -314,11 +310,8 @@ def _cost(results: Results) -> Table:
 def _met(trained: Sequence[Mapping[str, Any]]) -> str:
     """Return how many languages each kind of batch had in a run, from the fewest to the most of all runs."""
     runs = [each.get("languages_met", {}) for each in trained]
-    found: list[str] = []
-    for kind in sorted({kind for run in runs for kind in run}):
-        counts = [run[kind] for run in runs if kind in run]
-        found.append(f"{kind} {' to '.join(map(str, dict.fromkeys((min(counts), max(counts)))))}")
-    return ", ".join(found) or MISSING
+    kinds = sorted({kind for run in runs for kind in run})
+    return ", ".join(f"{kind} {_range(run[kind] for run in runs if kind in run)}" for kind in kinds) or MISSING
 
 
 def _rates(study: Study) -> dict[str, float | None]:
@@ -335,7 +328,7 @@ def _rates(study: Study) -> dict[str, float | None]:
 
 
 def _foot(results: Results, status: Status) -> str:
-    dates = sorted({about["figures"]["date"] for about in results.about.values()})
+    days = _range(about["figures"]["date"] for about in results.about.values())
     places = [about["figures"]["machine"] for about in results.about.values()]
     machines = sorted({f"{place['cores']} cores of {place['processor']}" for place in places})
     trained = [(about.get("training") or {}).get("precision") for about in results.about.values()]
@@ -343,10 +336,15 @@ def _foot(results: Results, status: Status) -> str:
     left = [f"failed: {', '.join(cell.name for cell in status.failed)}"] if status.failed else []
     if open_cells := [cell.name for cell in (*status.missing, *status.elsewhere)]:
         left.append(f"not done: {', '.join(open_cells)}")
-    days = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
-    when = f"Measured {days} on {'; '.join(machines)}{used and f', trained in {used}'}. " if dates else ""
+    when = f"Measured {days} on {'; '.join(machines)}{used and f', trained in {used}'}. " if days else ""
     return when + (f"What is missing: {'; '.join(left)}." if left else "All cells are done.")
 
 
 def _languages(size: int) -> str:
     return "all languages" if size == 0 else f"{size} language{'s' if size > 1 else ''}"
+
+
+def _range(values: Iterable[Any]) -> str:
+    """Return the least and the largest of values, or the only one, or nothing."""
+    found = sorted(values)
+    return " to ".join(map(str, dict.fromkeys((*found[:1], *found[-1:]))))

@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, pairwise
@@ -19,15 +20,15 @@ from typing import Any, Literal
 
 from panglot._environment import versions
 from panglot._errors import PanglotError
-from panglot._files import digest, explain_write, file_digest, known_digest, write_json
-from panglot.datasets.registry import CARDS, find
+from panglot._files import digest, explain_write, file_digest, known_digest, packaged, write_json
+from panglot.datasets.registry import CARDS, find, set_name, split_language
 from panglot.encoders.shipped import SOURCE_SHA256
 from panglot.report.evaluations import dig
 
 #: Options whose value is a place to write to, which does not affect figures.
 _TARGETS = ("--output", "--json", "--report")
-#: Settings of a recipe that name data or models.
-_SETTINGS = ("model", "on", "exclude", "dev", "lexicons")
+#: Settings of a recipe, or of a form of a suite, that name data or models.
+_SETTINGS = ("model", "on", "exclude", "dev", "suite", "lexicons")
 
 
 def input_digest(words: Sequence[str], data_dir: Path | None) -> str:
@@ -35,10 +36,10 @@ def input_digest(words: Sequence[str], data_dir: Path | None) -> str:
 
     It covers the words of the command without ``panglot``, the versions of Python and of the packages that affect
     figures, panglot's own files without the stated figures, the bundled model, and the contents of every data set,
-    recipe, file and folder that the command or one of its recipes names.
+    recipe, suite, file and folder that the command or one of its recipes and suites names.
     """
-    named = [word for before, word in zip(("", *words), words, strict=False) if before not in _TARGETS]
-    parts = [part for word in named for part in _contents(word, data_dir)]
+    named = [pair for pair in zip(("", *words), words, strict=False) if pair[0] not in _TARGETS]
+    parts = [part for before, word in named for part in _contents(word, data_dir, before.removeprefix("--"))]
     return digest(*words, json.dumps(versions(), sort_keys=True), SOURCE_SHA256, source_digest(), *parts)
 
 
@@ -51,27 +52,37 @@ def source_digest() -> str:
     return digest(*chain.from_iterable(parts))
 
 
-def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
-    """Yield the names and digests of the files that a word of a command refers to, if any."""
-    head = word.partition("@")[0].partition(":")[0]
-    if head in CARDS:
+def _contents(word: str, data_dir: Path | None, role: str) -> Iterator[str]:
+    """Yield the names and digests of the files that a word refers to, if any. ``role`` is its option or setting."""
+    if (head := set_name(word)) in CARDS:
         for card in (CARDS[head], *(CARDS[name] for name in CARDS[head].requires)):
             if card.folder and (folder := find(card, data_dir)) is not None:
                 yield from _digests(folder)
         return
-    path = Path(word)
+    path = _path(word, role)
     if path.suffix == ".toml" and path.is_file():
         yield from _digests(path)
         try:
-            recipe = tomllib.loads(path.read_text("utf-8"))
+            whole = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # the command reports it
             return
-        for name in _SETTINGS:
-            value = recipe.get(name, [])
-            for each in value if isinstance(value, list) else [value]:
-                yield from _contents(str(each), data_dir)
+        forms = whole.get("forms")
+        for table in (whole, *(forms.values() if isinstance(forms, dict) else ())):
+            for name in _SETTINGS if isinstance(table, dict) else ():
+                value = table.get(name, [])
+                for each in value if isinstance(value, list) else [value]:
+                    yield from _contents(str(each), data_dir, name)
     elif path.exists():
         yield from _digests(path)
+
+
+def _path(word: str, role: str) -> Path:
+    """Return the path that a word may mean. Recipes and suites of the package have bare names."""
+    kind = "suite" if word.startswith("suite:") else role
+    if kind in {"recipe", "suite"}:
+        with suppress(PanglotError):  # the command reports an unknown name
+            return packaged(word.removeprefix("suite:"), kind)
+    return split_language(word)[0]
 
 
 def _digests(path: Path) -> Iterator[str]:

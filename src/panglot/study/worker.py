@@ -141,12 +141,12 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
     """
     if study.rates is None:
         return None
+    if len(study.rates.grid) == 1:
+        return study.rates.grid[0]
     name = study.strategy(strategy).rates_of or strategy
     trials = [cell for cell in study.trials() if cell.strategy == name]
     if study.rates.size == EACH:
         trials = [cell for cell in trials if cell.size == size]
-    if not trials:
-        return study.rates.grid[0]
     scores: dict[float, list[float]] = {}
     for cell in trials:
         folder = cell_folder(study, cell)

@@ -115,7 +115,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     if first:
         precision = "bf16" if encoder.autocast else "fp32"
         run.start(training_data, processes.count, memory, plan.carried_over, precision, base)
-        notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
+        notes = [*training_data.warnings, *plan.warnings.values()]
+        notes += [*encoder.notes(settings), *training_data.cut_notes(encoder)]
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
     averaged = settings.average < 1 or settings.suite is not None
     start = {name: tensor.clone() for name, tensor in encoder.state().items()} if averaged else {}
