@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.endpoints import plan, smallest_difference
 from panglot.study.estimates import Results, SeedFigures, t_test
@@ -68,8 +68,15 @@ def test_the_design_of_the_next_study_detects_what_its_page_says(committed: desi
     assert {each["alone"] is None for each in ceiling if each["figure"] == "monolingual.mAP"} == {True}
 
 
-def test_a_pilot_without_two_seeds_is_refused(tmp_path: Path) -> None:
+def test_without_a_pilot_cells_and_trials_are_counted(tmp_path: Path, succeeds: Callable[..., str]) -> None:
     study = design.read(STUDIES / "settled.toml")
     object.__setattr__(study, "output", tmp_path)
-    with pytest.raises(PanglotError, match="does not say how much seeds differ"):
-        plan(study, Results(study))
+    found = plan(study, Results(study))
+    assert (found["cells"], found["trials"]) == (83, 48)
+    assert (found["hours"], found["spread_factor"], found["detectable"]) == (None, None, [])
+    file = tmp_path / "new.toml"
+    output = f'output = "{tmp_path / "new"}"'
+    file.write_text((STUDIES / "settled.toml").read_text("utf-8").replace('output = "runs/studies/settled"', output))
+    said = succeeds("study", "plan", file)
+    assert "83 cells and 48 trials of training and measuring" in said
+    assert "has no two finished seeds of focus and rival" in said

@@ -79,7 +79,7 @@ def write_report(file: str, output: Path | None) -> None:
 def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
     """Say what the study FILE costs and which differences it can find, before it is run.
 
-    The table has the smallest differences of focus and rival that are found with a probability of 80 %, in points of
+    The table has the smallest differences of focus and rival that are found with a probability of 80 %, in percent of
     the start's value.
     """
     from panglot.report.labels import MISSING
@@ -90,6 +90,15 @@ def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
     found = plan(design.read(file), Results(design.read(pilot or file)))
     if not options.deliver_json(found, to_json):
         return
+    spent = found["hours"]
+    time = "" if spent is None else f", some {spent:.1f} hours" if spent >= 1 else f", some {60 * spent:.0f} minutes"
+    cost = f"{found['cells']} cells and {found['trials']} trials{time} of training and measuring in one worker."
+    if not found["detectable"]:
+        click.echo(
+            f"{cost}\n{found['pilot']} has no two finished seeds of focus and rival, so that it is not known which "
+            "differences the study can find. Finish them, or name a study that has them with --pilot."
+        )
+        return
     rows = [
         (each["test"], FIGURES[each["figure"]], PARTS[each["part"]], each["contrast"], str(each["seeds"]),
          *(MISSING if each[name] is None else f"{100 * each[name]:.2f}" for name in ("alone", "corrected")))
@@ -97,11 +106,11 @@ def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
     ]  # fmt: skip
     head = ("test", "figure", "measured on", "languages", "seeds", "one test", "all tests")
     options.print_table(head, rows, right=(4, 5, 6))
-    click.echo(f"\n{found['cells']} cells and {found['trials']} trials, some {found['hours']:.1f} hours of one worker.")
+    click.echo(f"\n{cost}")
     click.echo(
-        "mean: over all numbers of languages; slope: most less fewest. one test: at 5 %; all tests: the first step of "
-        f"Holm's correction.\nThe spread is that of {found['pilot']}. That over seeds may be "
-        f"{found['spread_factor']:.1f} times larger, which is exceeded in one case of ten."
+        "In percent of the start's value. mean: over all numbers of languages; slope: most less fewest. one test: at "
+        f"5 %; all tests: the first step of Holm's correction.\nThe spread is that of {found['pilot']}. "
+        f"That over seeds may be {found['spread_factor']:.1f} times larger, which is exceeded in one case of ten."
     )
     if unknown := found["not_in_pilot"]:
         click.echo(f"Nothing is known of {', '.join(unknown)}, which the pilot does not have.")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study.design import START, Endpoint, Study
 from panglot.study.estimates import (
@@ -178,25 +177,21 @@ def plan(study: Study, pilot: Results) -> dict[str, Any]:
     has its spread over groups scaled, and a training run with another number of pairs its seconds.
 
     Returns:
-        ``cells`` and ``trials``, which are counts, ``hours`` of one worker, ``pilot``, ``not_in_pilot`` (tests of
-        which nothing is known), ``spread_factor`` (how many times larger the true spread over seeds may be, which is
-        exceeded in one case of ten) and ``detectable``, a list of :class:`Detectable` as dictionaries.
-
-    Raises:
-        PanglotError: Focus and rival of the pilot have fewer than two finished seeds in common.
+        ``cells`` and ``trials``, which are counts, ``hours`` of one worker for training and measuring, ``pilot``,
+        ``not_in_pilot`` (tests of which nothing is known), ``spread_factor`` (how many times larger the true spread
+        over seeds may be, which is exceeded in one case of ten) and ``detectable``, a list of :class:`Detectable` as
+        dictionaries. ``hours`` is None if the pilot has no trained cell. ``spread_factor`` is None and ``detectable``
+        empty if its focus and rival have fewer than two finished seeds in common.
     """
     from scipy.stats import chi2
 
     found = detectable(study, pilot)
-    if not found:
-        hint = "finish two seeds of focus and rival, or name a study that has them with --pilot"
-        raise PanglotError("the pilot does not say how much seeds differ", file=pilot.study.file, hint=hint)
     freedom = len(_paired(pilot)[1]) - 1
     known = {test.on for test in pilot.study.tests}
     return {
         "cells": len(study.cells()) - 1, "trials": len(study.trials()), "hours": _hours(study, pilot),
         "pilot": str(pilot.study.file), "not_in_pilot": [test.on for test in study.tests if test.on not in known],
-        "spread_factor": float(np.sqrt(freedom / chi2.ppf(0.1, freedom))),
+        "spread_factor": float(np.sqrt(freedom / chi2.ppf(0.1, freedom))) if found else None,
         "detectable": [asdict(each) for each in found],
     }  # fmt: skip
 
@@ -248,12 +243,14 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
     return error * _reach(freedom, significance) if error and pilot.groups > 1 else None
 
 
-def _hours(study: Study, pilot: Results) -> float:
-    """Return the hours of one worker for all trials and cells, from the seconds of the pilot's cells."""
+def _hours(study: Study, pilot: Results) -> float | None:
+    """Return the hours of one worker for all trials and cells, from the seconds of the pilot's cells, or None."""
     speeds: dict[str, list[float]] = {}  # seconds per pair
     for cell, about in pilot.about.items():
         if cell.strategy != START:
             speeds.setdefault(cell.strategy, []).append(about["training"]["seconds"] / about["training"]["pairs"])
+    if not speeds:
+        return None
     typical = fmean(fmean(each) for each in speeds.values())
     pairs = float(study.train.get("pairs", 4000))
     shares = {test.on: test.share for test in pilot.study.tests}
