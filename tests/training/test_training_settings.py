@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -53,6 +54,21 @@ def test_a_wrong_recipe_names_file_and_field(tmp_path: Path, text: str, named: s
     with pytest.raises(PanglotError, match=named) as caught:
         Settings.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"steps": 3, "pairs": 64}, "pairs"),
+        ({"dev": "starter:dev", "dev_share": 0.1}, "dev_share"),
+        ({"alpha": 0.3, "batches": "mono"}, "alpha"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(tmp_path: Path, given: dict[str, Any], field: str) -> None:
+    with pytest.raises(PanglotError, match="does nothing") as caught:
+        panglot.train("bundled", on="starter:train", output=tmp_path / "run", **given)
+    assert caught.value.field == field
+    assert not (tmp_path / "run").exists()
 
 
 def test_alpha_is_for_an_objective_that_has_one() -> None:

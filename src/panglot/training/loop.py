@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +81,18 @@ def train(
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     changes = {name: value for name, value in given.items() if value is not None}
     found = Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes)
+    _refuse_idle(changes, found)
     return fit(found, progress=progress)
+
+
+def _refuse_idle(given: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse settings of which one does nothing beside another. What a recipe has may be overridden without a word."""
+    for used, idle in (("steps", "pairs"), ("dev", "dev_share")):
+        if used in given and idle in given:
+            raise PanglotError(f"does nothing beside {used}", field=idle, hint="leave out one of the two")
+    if "alpha" in given and settings.mixing == "none" and "hybrid" not in settings.batches:
+        hint = "set batches to hybrid or hybrid-row, or leave alpha out"
+        raise PanglotError(f"does nothing for batches of the kind {settings.batches}", field="alpha", hint=hint)
 
 
 def fit(settings: Settings, *, progress: bool | None = None) -> Path:
