@@ -135,6 +135,17 @@ def test_the_command_chooses_the_share_on_a_suite(
     assert not (tmp_path / "none").exists()
 
 
+def test_no_weights_are_chosen_by_a_test_set(recipe: Settings, tmp_path: Path, fails: Callable[..., str]) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text('[forms.tested]\non = ["starter:test"]\n', "utf-8")
+    with pytest.raises(PanglotError, match="starter:test is a test set, and choosing weights by it") as caught:
+        fit(replace(recipe, suite=str(file)), progress=False)
+    assert (caught.value.file, caught.value.field) == (file, "forms.tested.on")
+    assert not recipe.output.exists()
+    problem = fails("average", recipe.model, recipe.model, "--suite", file, "--output", tmp_path / "none")
+    assert "starter:test is a test set" in problem
+
+
 def test_a_run_chooses_its_share_and_leaves_the_suite_out(
     recipe: Settings, suite_file: Path, loose_facts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

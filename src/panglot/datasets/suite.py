@@ -74,6 +74,15 @@ class Suite:
         suite = {"suite": self.file.stem}
         return {name: replace(each, metadata={**each.metadata, **suite}) for name, each in found.items()}
 
+    def refuse_test_sets(self, data_dir: str | Path | None = None) -> None:
+        """Raise a :class:`PanglotError` if a form has a test set, because weights must not be chosen by it."""
+        for form in self.forms:
+            for name in form.on:
+                if registry.read(name, data_dir=data_dir).metadata.get("test_only") == "yes":
+                    problem = f"{name} is a test set, and choosing weights by it would make its figures worthless"
+                    place, hint = f"forms.{form.name}.on", "choose by another set, such as starter:dev"
+                    raise PanglotError(problem, file=self.file, field=place, hint=hint)
+
 
 def is_suite(name: str | Path) -> bool:
     """Return whether the name of a data set is a suite: the path of a TOML file, or ``suite:NAME``."""

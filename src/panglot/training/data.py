@@ -131,7 +131,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     if settings.suite:
         from panglot.datasets.suite import read_suite
 
-        excluded = (*excluded, str(read_suite(settings.suite).file))
+        suite = read_suite(settings.suite)
+        suite.refuse_test_sets(settings.data_dir)
+        excluded = (*excluded, str(suite.file))
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else None
     if settings.dev and dev is not None:
         _refuse_test_set(settings.dev, dev, "dev")

@@ -194,6 +194,7 @@ def _choose_on(
     from panglot.encoders.cache import cached
     from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
+    read_suite(suite).refuse_test_sets(data_dir)
     forms = read_suite(suite).read(data_dir)
     encoder = SentenceTransformerEncoder(opened[0].name)
     others = len(opened) - 1
