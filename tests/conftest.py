@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
 from panglot.training.settings import Settings
 from training_facts import DEV_TOPICS, FORMS, LANGUAGES, TOPICS
+
+# A busy machine is slow. Tests that take a fixture with `given` leave nothing in it that another example could see.
+hypothesis.settings.register_profile(
+    "panglot",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("panglot")
 
 # Only tests with `data_dir` see real data. In others, a set that happens to be present would change the test.
 # The second name hands the folder on to the test processes of pytest-xdist, which start after the first is gone.

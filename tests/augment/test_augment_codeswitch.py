@@ -31,7 +31,7 @@ def texts(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(["", " ", "«"])) + "".join(word + gap for word, gap in parts)
 
 
-laws = settings(deadline=None, max_examples=60)
+laws = settings(max_examples=60)
 names = st.tuples(st.integers(0, 5), st.integers(0, 10**6), st.sampled_from(["mlqa", "mine"]))
 modes = st.sampled_from(MODES)
 

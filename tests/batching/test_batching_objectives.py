@@ -90,7 +90,7 @@ def test_distillation_pairs_a_text_with_its_own_english() -> None:
     assert seen == {"distill-questions", "distill-passages"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 19), st.integers(0, 2**32))
 def test_every_pair_gets_its_turn_and_every_row_once_an_epoch(per_step: int, seed: int) -> None:
     mixture = Mixture([made(12)], Policy(batch_size=4, seed=seed), ["pair", "cross", "mono", "distill"], per_step)

@@ -72,7 +72,7 @@ def equal(one: Batch, other: Batch) -> bool:
 
 
 @given(plans(), st.integers(0, 300))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_batches_are_what_their_kind_promises(plan: Plan, k: int) -> None:
     batch = plan(k)
     source = plan.sources[batch.source]
@@ -109,7 +109,7 @@ def test_batches_are_what_their_kind_promises(plan: Plan, k: int) -> None:
 
 
 @given(plans(), st.lists(st.integers(0, 9000), min_size=1, max_size=6), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_step_does_not_depend_on_what_was_asked_before(plan: Plan, steps: list[int], random: Any) -> None:
     expected = {k: plan(k) for k in steps}
     random.shuffle(steps)
@@ -120,7 +120,7 @@ def test_a_step_does_not_depend_on_what_was_asked_before(plan: Plan, steps: list
 
 
 @given(plans(), st.randoms(use_true_random=False), st.lists(st.integers(0, 500), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_order_of_the_sources_does_not_matter(plan: Plan, random: Any, steps: list[int]) -> None:
     shuffled = list(plan.sources)
     random.shuffle(shuffled)
@@ -133,7 +133,7 @@ def test_the_order_of_the_sources_does_not_matter(plan: Plan, random: Any, steps
 
 
 @given(plans(), st.integers(0, 50), st.integers(1, 8))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_shards_of_all_ranks_are_the_batch(plan: Plan, k: int, world: int) -> None:
     batch = plan(k)
     parts = [batch.shard(rank, world) for rank in range(world)]
@@ -156,7 +156,7 @@ def test_the_shards_of_all_ranks_are_the_batch(plan: Plan, k: int, world: int) -
 
 
 @given(plans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_row_comes_once_an_epoch_of_its_stream(plan: Plan) -> None:
     """Epochs of each stream that the first steps reach: every row that can serve, once each, or in a later epoch."""
     seen: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -397,7 +397,7 @@ def test_description_counts_what_the_plan_does() -> None:
 
 
 @given(sources(), st.integers(0, 2**32), st.sampled_from(["mono", "hybrid", "cross-pair"]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_round_robin_meets_every_language_before_any_comes_again(
     held: list[TrainingTable], seed: int, batches: Any
 ) -> None:

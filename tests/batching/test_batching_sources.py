@@ -125,7 +125,7 @@ def test_rows_that_share_a_thing_are_kept_apart(
         max_size=14,
     )
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_conflict_groups_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, int, int, int]]) -> None:
     """The oracle: merge sets of row keys by brute force until nothing changes."""
     questions, passages, judged = [], [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._files import digest
@@ -19,7 +19,6 @@ values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 
 @given(st.lists(st.tuples(values, values, values), max_size=6), st.integers(1, 4), st.integers(0, 9))
-@settings(deadline=None)
 def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size: int, relevance: int) -> None:
     made = [Text(f"{i}{a}", b, c, a) for i, (a, b, c) in enumerate(rows)]
     whole = Collection.build("x", made, made, [(text.id, text.id, relevance) for text in made])
@@ -32,7 +31,6 @@ def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size
 @given(
     st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=4), st.lists(st.integers(0, 99), max_size=9)
 )
-@settings(deadline=None)
 def test_take(parts: list[list[int]], wanted: list[int]) -> None:
     column = pa.chunked_array(parts, pa.int64())
     rows = np.array([row % len(column) for row in wanted] if len(column) else [], np.int64)

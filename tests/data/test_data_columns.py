@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot.data import columns
@@ -21,7 +21,6 @@ def merged(joins: list[list[int]]) -> list[set[int]]:
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=4), max_size=12))
-@settings(deadline=None)
 def test_disjoint_sets_are_the_connected_sets(joins: list[list[int]]) -> None:
     found = DisjointSets[int]()
     order = list(dict.fromkeys(number for members in joins for number in members))
@@ -32,7 +31,6 @@ def test_disjoint_sets_are_the_connected_sets(joins: list[list[int]]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
-@settings(deadline=None)
 def test_smallest_together(pairs: list[tuple[int, int]]) -> None:
     left, right = (np.array([pair[side] for pair in pairs], np.int32) for side in (0, 1))
     smallest = list(range(13))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import pytrec_eval
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
@@ -83,7 +83,7 @@ def pairs_of_texts(collection: Collection) -> set[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize("form", ["beir", "trec"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(collection=collections())
 def test_folders_give_back_everything(form: str, collection: Collection, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / form, ignore_errors=True)
@@ -130,14 +130,14 @@ def test_a_folder_whose_texts_share_ids_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.parquet"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(collection=grouped())
 def test_rows_give_back_groups(name: str, collection: Collection, tmp_path: Path) -> None:
     convert.write(collection, "parquet" if "parquet" in name else "jsonl", tmp_path / name)
     assert contents(read(tmp_path / name)) == contents(collection)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(collection=collections())
 def test_untied_rows_keep_every_relevant_pair(collection: Collection, tmp_path: Path) -> None:
     if not collection.pairs[0].size:
@@ -316,7 +316,7 @@ values = st.one_of(st.none(), st.sampled_from(["en", "de", "nope", "g", "", " ",
 objects = st.dictionaries(st.sampled_from(["language", "group", "question", "passage", "id"]), values, max_size=5)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(rows=st.lists(objects, min_size=1, max_size=6))
 def test_what_stays_is_always_a_collection(rows: list[dict[str, object]], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_ingest import plain_ingest
 
@@ -93,7 +93,7 @@ def agrees(paths: list[Path] | Path, folder: Path, on_error: OnError) -> tuple[o
 @pytest.mark.usefixtures("small_pieces")
 @given(lines, lines, st.booleans(), st.sampled_from(["raise", "skip"]))
 @example([], [b'{"language": "en", "question": "q", "test_only": "yes"}'], False, "skip")
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250)
 def test_the_same_collection_rejected_rows_and_error(
     tmp_path: Path, one: list[bytes], two: list[bytes], ended: bool, on_error: OnError
 ) -> None:
@@ -163,7 +163,7 @@ def all_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_pieces", "all_large")
 @given(lines)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_a_large_file_keeps_its_rejected_rows_in_the_cache(tmp_path: Path, found: list[bytes]) -> None:
     # A separate file: the cache cannot distinguish two files of the same size and time.
     path = tmp_path / f"{next(number)}.jsonl"

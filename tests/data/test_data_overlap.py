@@ -21,7 +21,7 @@ def _words(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[at : at + 8]) for at in range(len(words) - 7)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.text("ab ", max_size=60), min_size=1, max_size=6), st.lists(st.text("ab ", max_size=60), max_size=6))
 def test_shares_are_those_of_plain_sets(left: list[str], right: list[str]) -> None:
     found = Texts(left).matches(Texts(right))
@@ -157,7 +157,7 @@ def _held_whole(training: Collection, test: Collection, threshold: float) -> tup
     return training.keep(~questions, ~passages), told
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(collections(), collections(), st.sampled_from([0.3, 0.5, 0.9, 1.0]), st.booleans())
 def test_passing_by_in_pieces_finds_what_holding_all_finds(
     training: Collection, test: Collection, threshold: float, small: bool

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
@@ -49,7 +49,6 @@ def plain_blocks(c: Collection) -> list[set[str]]:
     return merged
 
 
-@settings(deadline=None)
 @given(collections())
 def test_blocks_are_the_connected_parts(c: Collection) -> None:
     q, p = blocks(c)
@@ -62,7 +61,6 @@ def test_blocks_are_the_connected_parts(c: Collection) -> None:
     assert list(dict.fromkeys(firsts.tolist())) == list(range(len(found)))  # numbered by first appearance
 
 
-@settings(deadline=None)
 @given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
     try:
@@ -79,7 +77,6 @@ def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
         assert not shared[0] & shared[1]
 
 
-@settings(deadline=None)
 @given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_a_sample_has_the_questions_of_a_dev_set_and_passages_that_none_asks_for(
     c: Collection, share: float, seed: int

@@ -108,7 +108,7 @@ def test_lsar_at_full_rank_makes_the_means_equal() -> None:
     np.testing.assert_allclose(differences - (differences @ basis.T) @ basis, 0, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 7), st.integers(8, 20), st.integers(0, 1000), st.data())
 def test_lsars_subspace_is_orthonormal_and_near_the_means(
     rows: int, width: int, seed: int, data: st.DataObject

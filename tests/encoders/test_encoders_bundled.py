@@ -79,7 +79,7 @@ def test_token_counts_on_real_questions(model: SentenceTransformer, data_dir: Pa
         assert [len(ids) for ids in ours] == [theirs.token_count(text, False) for text in texts]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12))
 def test_the_normaliser_is_the_table_of_the_file(text: str) -> None:
     _check_normaliser(text)
@@ -92,7 +92,7 @@ def _check_normaliser(text: str) -> None:
     assert normalise("a" + text) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(
         "Ａﷲﬁ½\u00a0e\u0301\u0308\u064e\u0e33\u0eb3\u200d\u200cक\u093c\u094d\u0958 \r\nｶﾞ\uff9f\u0600한",
@@ -114,7 +114,7 @@ def _shared(model: SentenceTransformer, e5_file: E5File) -> Iterator[None]:
     SHARED.clear()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.characters(exclude_categories=("Cs",), exclude_characters="\0"),

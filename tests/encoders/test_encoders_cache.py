@@ -42,7 +42,7 @@ class Hashed:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.text(max_size=6), max_size=12), max_size=4))
 def test_equal_to_the_encoder_in_any_order(calls: list[list[str]]) -> None:
     import tempfile

@@ -47,7 +47,7 @@ def moved(start: dict[str, npt.NDArray[np.float32]], size: float = 1e-3) -> dict
 matrices = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 3), st.floats(-7, 1), st.booleans())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrices)
 def test_the_error_of_a_block_has_a_bound(of: tuple[int, int, int, float, bool]) -> None:
     seed, rows, blocks, exponent, is_heavy = of
@@ -70,7 +70,7 @@ def test_the_error_of_usual_differences() -> None:
     assert error < 0.0825
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(-8, 7))
 def test_what_four_bits_hold_is_exact(seed: int, one: int) -> None:
     codes = np.random.default_rng(seed).integers(-8, 8, (2, BLOCK)).astype(np.float32)
@@ -89,7 +89,7 @@ def test_zero_is_exactly_zero() -> None:
         assert each is start[name]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(-5, 0))
 def test_a_model_comes_back(exponent: float) -> None:
     start = made()

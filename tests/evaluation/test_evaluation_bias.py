@@ -126,7 +126,7 @@ def test_shares_by_hand() -> None:
     np.testing.assert_allclose(bias.head_shares(ranks, 100), [[1 / 2, 1 / 2]] * 3)  # a cut beyond the pool
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 30))
 def test_peer_is_the_mean_p_value_of_kruskal_wallis(seed: int, cut: int) -> None:
     generator = np.random.default_rng(seed)
@@ -171,7 +171,7 @@ def test_peer_is_the_authors_formula_where_the_relevant_lead() -> None:
     assert found[0] == pytest.approx(stats.chi2.sf(statistic, 2))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_kendall_is_scipys_with_the_missing_behind(seed: int, depth: int) -> None:
     generator = np.random.default_rng(seed)

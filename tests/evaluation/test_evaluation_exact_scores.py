@@ -15,7 +15,7 @@ from panglot.evaluation.exact_scores import ExactScores
 from .made import unit
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.sampled_from([1.0, 0.37, 250.0, 1e-5]), st.sampled_from([3, 384, 1024]))
 def test_products_are_exact_in_every_order(seed: int, scale: float, dimension: int) -> None:
     generator = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def test_products_are_exact_in_every_order(seed: int, scale: float, dimension: i
     np.testing.assert_allclose(np.array(exact, np.float64) * scores.unit, expected, atol=2e-7 * scale**2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 12))
 def test_every_way_to_ask_gives_the_same_bits(seed: int, tile: int, block: int) -> None:
     generator = np.random.default_rng(seed)

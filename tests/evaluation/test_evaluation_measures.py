@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([2, 40]), st.sampled_from([3, 30]))
 def test_every_measure_agrees_with_trec_eval(seed: int, dimension: int, held: int) -> None:
     generator = np.random.default_rng(seed)

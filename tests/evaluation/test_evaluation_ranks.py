@@ -46,7 +46,7 @@ def sorted_everything(questions: Vectors, passages: Vectors, collection: Collect
     return [sorted(range(len(ids)), key=lambda p: (-row[p], ids[p])) for row in scores]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10**6), st.integers(1, 50), st.integers(1, 80), st.integers(0, 12))
 def test_ranks_are_those_of_sorting_everything(seed: int, tile: int, cells: int, depth: int) -> None:
     questions, passages, collection = random_case(seed)

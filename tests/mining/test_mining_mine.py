@@ -132,7 +132,7 @@ def plainly(
     return found, excluded
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     collections(),
     st.sampled_from(["any", "same", "drawn", "passage"]),

@@ -57,7 +57,7 @@ def search(seed: int, beam: int, depth: int, budget: int = 10**6, starts: int = 
     return beam_search(states, [MATERIAL] * starts, judge(seed), k=K, beam=beam, depth=depth, budget=budget)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 3))
 def test_full_width_is_brute_force(seed: int, depth: int) -> None:
     best = max((score for score, _ in everything(START, (), depth, seed)), default=0.0)
@@ -67,7 +67,7 @@ def test_full_width_is_brute_force(seed: int, depth: int) -> None:
     assert found.best.english.rank <= K
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_a_wider_beam_of_one_level_and_a_deeper_search_lose_nothing(seed: int) -> None:
     scores = [search(seed, beam=2, depth=depth)[0][0].best.score for depth in (1, 2, 3)]
@@ -75,7 +75,7 @@ def test_a_wider_beam_of_one_level_and_a_deeper_search_lose_nothing(seed: int) -
     assert search(seed, beam=1, depth=1)[0][0].best == search(seed, beam=9, depth=1)[0][0].best
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_a_beam_of_one_goes_on_from_the_best_only(seed: int) -> None:
     singles = [state for state in search(seed, beam=1, depth=1)[0][0].singles if state.english.rank <= K]
@@ -86,7 +86,7 @@ def test_a_beam_of_one_goes_on_from_the_best_only(seed: int) -> None:
     assert search(seed, beam=1, depth=2)[0][0].best.score == pytest.approx(max([0.0, best.score, *further]), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), budget=st.integers(0, 80))
 def test_the_budget_holds_and_the_same_call_finds_the_same(seed: int, budget: int) -> None:
     asked: set[str] = set()

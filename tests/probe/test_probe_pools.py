@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
@@ -103,7 +103,6 @@ def drawn(
     return left, right, (q, p)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 8))
 def test_rank_margins_are_those_of_the_sorted_list(seed: int, k: int) -> None:
     left, right, relevant = drawn(seed)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from panglot.probe.rates import against_rest, mean, share
 
 
-@settings(deadline=None)
 @given(hits=st.integers(0, 60), more=st.integers(0, 200))
 def test_independent_questions_have_wilsons_interval(hits: int, more: int) -> None:
     number = hits + more
@@ -23,7 +22,6 @@ def test_independent_questions_have_wilsons_interval(hits: int, more: int) -> No
     assert found[1:] == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(hits=st.integers(0, 30), more=st.integers(1, 60), times=st.integers(2, 6))
 def test_copies_of_a_question_are_one_question(hits: int, more: int, times: int) -> None:
     hit, group = np.arange(hits + more) < hits, np.arange(hits + more)

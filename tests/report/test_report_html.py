@@ -160,7 +160,7 @@ def test_scripts_in_names_stay_text() -> None:
     assert bad in page.text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(name=ANY_TEXT, why=ANY_TEXT)
 def test_no_text_from_outside_changes_the_page(name: str, why: str) -> None:
     def tags(model: str, reason: str) -> list[tuple[str, Any]]:

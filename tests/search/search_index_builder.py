@@ -41,8 +41,10 @@ if __name__ == "__main__":
     graph.MIN_ROWS, graph.VISITS, encode.SHARD = 10, 0, 4
     upsert = EmbeddedStore.upsert
 
-    def told(self: EmbeddedStore, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
-        upsert(self, documents, vectors)
+    def told(
+        self: EmbeddedStore, documents: Sequence[Document], vectors: Mapping[str, Vectors], *, same_kinds: bool = False
+    ) -> None:
+        upsert(self, documents, vectors, same_kinds=same_kinds)
         say("written " + documents[0].id)
 
     EmbeddedStore.upsert = told

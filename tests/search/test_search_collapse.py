@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from search_made import Biased, documents
 
@@ -41,7 +41,6 @@ def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:
     assert [each.id for each in collapsed(given)] == ["1-de", "x", "y"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
 def test_collapsing_loses_no_group_and_is_idempotent(drawn: list[tuple[int, int]]) -> None:
     given = by_score(ScoredDocument(f"{row}", 1 / (1 + row), f"x{language}", f"{group}" if group else "")

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
@@ -99,7 +99,7 @@ ROW = st.fixed_dictionaries(
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=12), piece=st.integers(1, 5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_what_is_written_as_json_lines_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]], piece: int
 ) -> None:
@@ -299,7 +299,6 @@ def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch:
 
 
 @given(st.lists(st.lists(st.integers(0, 40).map(str), max_size=8), max_size=12))
-@settings(deadline=None)
 def test_seen_knows_what_came_before(pieces: list[list[str]]) -> None:
     seen, known = IdSet(), set[str]()
     for piece in pieces:

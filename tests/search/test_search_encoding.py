@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoding_made import DIMENSION, Made, documents, pieces
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot import _progress
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @given(count=st.integers(0, 30), size=st.integers(1, 9), shard=st.integers(1, 9))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_vectors_are_those_of_the_encoder_however_documents_come(
     tmp_path_factory: pytest.TempPathFactory, count: int, size: int, shard: int
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import Biased, documents
 from search_store_model import grouped, holds, unit
@@ -39,7 +39,7 @@ def as_floats(metadata: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Fields of all kinds, missing, widened within a segment and between segments, or of kinds that do not mix.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
@@ -92,7 +92,6 @@ def balanced(cosine: Any, codes: list[str]) -> Any:
     return MODES["balanced"].adjustment(cosine, codes)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("ab")), min_size=1, max_size=20), st.floats(-0.5, 0.5))
 def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, str]], shift: float) -> None:
     cosine = np.array([score for score, _ in drawn])
@@ -119,7 +118,6 @@ def test_preferred_languages_get_the_boost_and_no_more(world: dict[str, Any]) ->
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=30))
 def test_shares_are_of_all_hits_and_of_all_documents(drawn: list[tuple[str, int]]) -> None:
     counts = {code: 1 + number for code, number in drawn}
@@ -143,7 +141,6 @@ def test_a_pool_is_the_same_in_pieces_and_on_disk(world: dict[str, Any], tmp_pat
     np.testing.assert_array_equal(unknown, every)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 3))
 def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, languages: int) -> None:
     generator = np.random.default_rng(number)

@@ -232,12 +232,12 @@ def test_one_request_writes_at_a_time_and_too_many_are_refused(index: Index, mon
     free, entered, inside, most = threading.Event(), threading.Event(), [0], [0]
     upsert = index.store.upsert
 
-    def slow(*given: Any) -> None:
+    def slow(*given: Any, **more: Any) -> None:
         inside[0] += 1
         most[0] = max(most[0], inside[0])
         entered.set()
         assert free.wait(30)
-        upsert(*given)
+        upsert(*given, **more)
         inside[0] -= 1
 
     monkeypatch.setattr(index.store, "upsert", slow)
@@ -260,7 +260,7 @@ def test_one_request_writes_at_a_time_and_too_many_are_refused(index: Index, mon
 
 
 def test_a_failed_write_is_told_without_names_of_files(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_given: Any) -> None:
+    def full(*_given: Any, **_more: Any) -> None:
         raise PanglotError("cannot write: No space left on device", file="/secret/place", hint="free some space")
 
     with serving(index, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:

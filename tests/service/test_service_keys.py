@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from service_made import Index, serving, until
 
@@ -54,7 +54,6 @@ def test_a_key_is_never_shown() -> None:
     assert KEY[:4] not in Key(KEY).label
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.floats(0, 30), min_size=1, max_size=40))
 def test_a_key_sends_no_more_than_its_rate_allows_and_all_that_it_allows(most: int, pauses: list[float]) -> None:
     rates, now, taken = Rates(), 0.0, list[float]()

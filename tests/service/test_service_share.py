@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot.service.batcher import share
@@ -10,7 +10,6 @@ from panglot.service.batcher import share
 WAITING = st.lists(st.lists(st.integers(1, 40), max_size=6), max_size=8)
 
 
-@settings(deadline=None)
 @given(WAITING, st.integers(1, 100))
 def test_a_batch_keeps_to_its_budget_but_for_one_text_alone(waiting: list[list[int]], budget: int) -> None:
     taken = share(waiting, budget)
@@ -18,7 +17,6 @@ def test_a_batch_keeps_to_its_budget_but_for_one_text_alone(waiting: list[list[i
     assert used <= budget or sum(taken) == 1
 
 
-@settings(deadline=None)
 @given(WAITING, st.integers(1, 100))
 def test_the_oldest_request_always_moves(waiting: list[list[int]], budget: int) -> None:
     taken = share(waiting, budget)
@@ -26,7 +24,6 @@ def test_the_oldest_request_always_moves(waiting: list[list[int]], budget: int) 
     assert oldest is None or taken[oldest] > 0
 
 
-@settings(deadline=None)
 @given(WAITING, st.integers(1, 100))
 def test_no_request_is_two_texts_ahead_of_an_older_one_that_has_more(waiting: list[list[int]], budget: int) -> None:
     taken = share(waiting, budget)
@@ -35,7 +32,6 @@ def test_no_request_is_two_texts_ahead_of_an_older_one_that_has_more(waiting: li
             assert all(other <= count for other in taken[older + 1 :])
 
 
-@settings(deadline=None)
 @given(WAITING, st.integers(1, 100))
 def test_everything_is_encoded_in_the_end(waiting: list[list[int]], budget: int) -> None:
     left = [list(sizes) for sizes in waiting]

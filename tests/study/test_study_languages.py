@@ -48,7 +48,7 @@ def test_every_size_but_all_leaves_tested_languages_unseen() -> None:
         assert unseen == sorted(unseen, reverse=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sets(st.sampled_from([*ORDER[:70], "qaa", "qab"]), min_size=1), st.lists(st.sampled_from(SIZES), min_size=1))
 def test_sets_are_nested_and_do_not_depend_on_the_order_given(codes: set[str], sizes: list[int | None]) -> None:
     try:

@@ -212,8 +212,10 @@ def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(recip
 def test_a_dev_set_that_measures_nothing_is_refused_and_a_score_must_be_a_number(
     recipe: Settings, tmp_path: Path
 ) -> None:
-    texts = [[Text(f"{side}{n}", "en", f"{side}{n}", f"{side} number {n}") for n in range(3)] for side in "qp"]
-    Collection.build("unjudged", *texts, [("q0", "p0", 0), ("q1", "p2", 0)]).save(tmp_path / "unjudged")
+    questions, passages = (
+        [Text(f"{side}{n}", "en", f"{side}{n}", f"{side} number {n}") for n in range(3)] for side in "qp"
+    )
+    Collection.build("unjudged", questions, passages, [("q0", "p0", 0), ("q1", "p2", 0)]).save(tmp_path / "unjudged")
     settings = replace(recipe, dev=str(tmp_path / "unjudged"))
     with pytest.raises(PanglotError, match="no question of unjudged has a relevant passage") as caught:
         fit(settings, progress=False)

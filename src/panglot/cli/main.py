@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -44,7 +44,7 @@ class _ReaderGoneError(Exception):
 
 
 @contextmanager
-def _reader() -> Iterator[None]:
+def _reader() -> Generator[None]:
     try:
         yield
     except BrokenPipeError as error:
