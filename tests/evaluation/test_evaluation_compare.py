@@ -34,6 +34,8 @@ def models(**noise: float) -> tuple[list[Table], object]:
 def test_a_model_is_best_only_where_its_lead_is_real(tmp_path: Path) -> None:
     encoders, collection = models(good=0.0, bad=0.4)
     found = compare(encoders, test=collection, draws=200, permutations=2000)  # type: ignore[arg-type]
+    assert repr(found).startswith("Comparison(Evaluation(")
+    assert len(repr(found)) < 1000
     figures = found.figures["datasets"]["made"]
     clear = figures["multilingual.mAP"]
     assert clear["best"] == "good"

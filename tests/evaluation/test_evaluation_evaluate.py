@@ -107,6 +107,7 @@ def test_dictionary_is_json_and_the_same_twice(tmp_path: Path) -> None:
         each.figures["datasets"]["made"].pop("seconds")
     assert first.figures["datasets"] == second.figures["datasets"]
     assert "mono" in repr(first)
+    assert "questions" in repr(first.per_question["made"])
 
 
 def test_questions_without_an_answer_in_a_pool_are_left_out_and_counted() -> None:

@@ -60,7 +60,7 @@ class Sums:
         return (self.total / number).sum(axis=1) / max(1, len(number))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PerQuestion:
     """Every headline figure question by question. Models are compared on these values.
 
@@ -76,6 +76,9 @@ class PerQuestion:
     language: Ints
     languages: tuple[str, ...]
     values: Mapping[str, Doubles]
+
+    def __repr__(self) -> str:
+        return f"PerQuestion({len(self.group):,} questions, {len(self.values)} figures)"
 
     @classmethod
     def of(cls, ranks: Ranks, measures: Sequence[Measure]) -> PerQuestion:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SIGNIFICANT = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Result):
     """Several encoders measured on the same collections, with the evaluation of each by its name.
 
@@ -40,6 +40,9 @@ class Comparison(Result):
     """
 
     evaluations: Mapping[str, Evaluation]
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(map(repr, self.evaluations.values()))})"
 
 
 def compare(
