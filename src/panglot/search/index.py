@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from panglot._errors import PanglotError
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Languages
+from panglot.encoders.protocol import CutTexts
 from panglot.encoders.sentence_transformer import Reranker
 from panglot.encoders.shipped import DEFAULT
+from panglot.search.document import document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.modes import LanguageStats, center
@@ -237,9 +239,22 @@ class Index:
             PanglotError: The documents cannot be read, or their metadata do not fit those of the index, which is found
                 before any is added. Or the encoder does not give finite vectors.
         """
-        from panglot.search.ingest.update import add
+        from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.update import checked_addition
 
-        return add(self, documents)
+        number, cuts = 0, CutTexts(self.encoder, "passage")
+        with checked_addition(documents, self.encoder, self.store, self.folder) as pieces, self.store.bulk():
+            for piece in pieces:
+                try:
+                    self.put(piece, encoded(self.encoder, piece, cuts))
+                except PanglotError as error:
+                    if not number:
+                        raise
+                    problem = f"{error.problem}. {number:,} documents were added before"
+                    raise PanglotError(problem, file=error.file, field=error.field, hint=error.hint) from error
+                number += len(piece)
+        cuts.warn()
+        return number
 
     def update(self, documents: Documents, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, int]:
         """Make the index hold these documents and no others, and return how many were added, changed and deleted.
@@ -251,9 +266,30 @@ class Index:
             PanglotError: The documents cannot be read, or fields of metadata whose values were of one kind no longer
                 are, which is found before anything is changed. Or another process updates the index.
         """
-        from panglot.search.ingest.update import update
+        from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.update import checked_update
 
-        return update(self, documents, progress)
+        done = {"added": 0, "changed": 0, "deleted": 0}
+        with checked_update(documents, self.encoder, self.store, self.folder, progress) as (pieces, found):
+            gone = {each.id: document_digest(each) for piece in self.documents() for each in piece}
+            cuts = CutTexts(self.encoder, "passage")
+            with self.store.bulk():
+                for piece in pieces:
+                    before = {each.id: gone.pop(each.id, "") for each in piece}
+                    new = [each for each in piece if before[each.id] != document_digest(each)]
+                    if new:
+                        # Documents that are still to be replaced may have fields of other kinds.
+                        self.put(new, encoded(self.encoder, new, cuts), same_kinds=False)
+                    done["changed"] += sum(bool(before[each.id]) for each in new)
+                    done["added"] += sum(not before[each.id] for each in new)
+            done["deleted"] = self.delete(list(gone)) if gone else 0
+            cuts.warn()
+            metadata = IndexMetadata.open(self.folder)
+            if metadata.digest != found:  # By it, building from the same documents is known to be done.
+                replace(metadata, digest=found).save(self.folder)
+        if any(done.values()) and (unknown := sorted(self.counts().keys() - set(self.stats.languages))):
+            progress(f"languages that have no mean vector yet, so build the index anew soon: {', '.join(unknown)}")
+        return done
 
     def put(self, documents: Sequence[Document], vectors: Vectors, *, same_kinds: bool = True) -> None:
         """Add documents whose plain vectors are known, all of them or none, in place of those with the same ids.
