@@ -58,7 +58,7 @@ def entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a path is a lexicon rather than a data set. Tables with the columns of rows are none."""
+    """Return whether a path is a lexicon rather than a data set. A table with the columns of rows is a data set."""
     if path.is_dir():
         return (path / _PANLEX_FILES[2]).is_file()
     if _ending(path) != "parquet":

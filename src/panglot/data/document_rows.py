@@ -76,7 +76,7 @@ def name_language(row: Mapping[str, object]) -> Mapping[str, object]:
     """Return a row with its ``lang``, as many data sets call it, as its ``language`` if it has no other.
 
     Raises:
-        PanglotError: There is no such language.
+        PanglotError: ``lang`` is not a language code.
 
     >>> name_language({"id": "1", "lang": "de"}), name_language({"language": "de", "lang": "python"})
     ({'id': '1', 'language': 'de'}, {'language': 'de', 'lang': 'python'})

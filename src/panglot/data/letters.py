@@ -27,7 +27,7 @@ NO_WORD_BLANKS = frozenset({
 NO_SENTENCE_BLANKS = frozenset({"Bopo", "Hani", "Hira", "Kana"})
 #: No sign at the end of a sentence, only a blank.
 NO_SENTENCE_ENDS = frozenset({"Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai"})
-#: Half of a surrogate pair, which JSON may escape and a file name may hold, but which no UTF-8 has.
+#: Half of a surrogate pair, which JSON may escape and a file name may hold, but UTF-8 cannot hold.
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Codes for several scripts at once, or for one style of a script.
 _MEMBERS = {

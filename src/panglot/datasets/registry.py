@@ -228,6 +228,13 @@ def find(card: DatasetCard, data_dir: str | Path | None = None) -> Path | None:
     return next((place for place in _places(card, data_dir) if any(place.glob(card.files))), None)
 
 
+def refuse_test_set(name: str, collection: Collection, use: str, hint: str, field: str) -> None:
+    """Raise a :class:`PanglotError` if a collection is a test set, whose figures its ``use`` would make worthless."""
+    if collection.metadata.get("test_only") == "yes":
+        problem = f"{name} is a test set, and {use} would make its figures worthless"
+        raise PanglotError(problem, field=field, hint=hint)
+
+
 def find_source(name: str, data_dir: str | Path | None = None) -> Path | None:
     """Return the file or folder that :func:`read` would read, or None if there is none on this machine."""
     if is_known(name):

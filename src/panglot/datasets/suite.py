@@ -76,12 +76,12 @@ class Suite:
 
     def refuse_test_sets(self, data_dir: str | Path | None = None) -> None:
         """Raise a :class:`PanglotError` if a form has a test set, because weights must not be chosen by it."""
-        for form in self.forms:
-            for name in form.on:
-                if registry.read(name, data_dir=data_dir).metadata.get("test_only") == "yes":
-                    problem = f"{name} is a test set, and choosing weights by it would make its figures worthless"
-                    place, hint = f"forms.{form.name}.on", "choose by another set, such as starter:dev"
-                    raise PanglotError(problem, file=self.file, field=place, hint=hint)
+        use, hint = "choosing weights by it", "choose by another set, such as starter:dev"
+        with located(file=self.file):
+            for form in self.forms:
+                for name in form.on:
+                    collection = registry.read(name, data_dir=data_dir)
+                    registry.refuse_test_set(name, collection, use, hint, f"forms.{form.name}.on")
 
 
 def is_suite(name: str | Path) -> bool:

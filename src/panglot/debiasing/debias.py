@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.data.transform import check_languages
-from panglot.datasets.registry import CARDS, find, is_known, read, set_name
+from panglot.datasets.registry import CARDS, find, is_known, read, refuse_test_set, set_name
 from panglot.debiasing import folder
 from panglot.debiasing.correction import BY_LANGUAGE, SIDES, Debiasing, Method
 from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of
@@ -137,10 +137,8 @@ def open_sets(
         else:
             text, _, candidates = (str(name), "", "") if is_known(str(name)) else str(name).partition("@")
             collection = read(text, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
-        if collection.metadata.get("test_only") == "yes":
-            problem = f"{collection.name} is a test set, and fitting on it would make its figures meaningless"
-            hint = "fit on another data set, such as mlqa, libreoffice-help or starter:train"
-            raise PanglotError(problem, field="on", hint=hint)
+        hint = "fit on another data set, such as mlqa, libreoffice-help or starter:train"
+        refuse_test_set(collection.name, collection, "fitting on it", hint, "on")
         found.append(collection)
     if not found:
         hint = "name a data set that `panglot data list` shows"

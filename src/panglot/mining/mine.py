@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import QRELS, Collection, Ints
+from panglot.datasets.registry import refuse_test_set
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.mining.hard_negatives import Exclusions, HardNegatives, Margin, mine_hard_negatives
 
@@ -96,8 +97,7 @@ def mine(
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
     # Settings are checked first: a mistake should not cost the time of reading a set.
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
-    if source.metadata.get("test_only") == "yes":
-        raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")
+    refuse_test_set(name, source, "mining in it", "mine in a training set", "collection")
     if not len(source.pairs[0]):
         hint = "add judgements with a relevance above 0"
         raise PanglotError(f"{name} has no relevant passage", field="collection", hint=hint)

@@ -102,7 +102,7 @@ def _deviations(hit: Bools, group: Ints, groups: int) -> Doubles:
 def _stretch(groups: int) -> float:
     """Return t² · G / (G − 1): by how much a sum of squared deviations of G groups gives a squared half interval.
 
-    It corrects the variance for its few groups, and Student's t stands for z.
+    G / (G − 1) corrects the variance for few groups, and so does Student's t in the place of z.
     """
     from scipy.special import stdtrit
 

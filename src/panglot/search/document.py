@@ -186,7 +186,7 @@ def checked_kinds(pieces: Iterable[Sequence[Document]], known: Mapping[str, str]
 
 
 def check_fields(names: Collection[str], kinds: Mapping[str, str]) -> None:
-    """Raise a :class:`PanglotError` for a name that is no field of documents with metadata of these ``kinds``.
+    """Raise a :class:`PanglotError` for a name that is not a field of documents with metadata of these ``kinds``.
 
     >>> check_fields(["titel"], {"year": "int"})
     Traceback (most recent call last):

@@ -63,7 +63,7 @@ class IndexMetadata:
         path = folder / NAME
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if found["format"] > FORMAT:  # It may have other fields, which is no damage.
+            if found["format"] > FORMAT:  # It may have other fields without being damaged.
                 written = f"written by panglot {found.get('panglot')} in format {found['format']}"
                 problem = f"{written}, and panglot {__version__} reads up to {FORMAT}"
                 raise PanglotError(problem, file=path, hint="update panglot")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +136,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         excluded = (*excluded, str(suite.file))
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else None
     if settings.dev and dev is not None:
-        _refuse_test_set(settings.dev, dev, "dev")
+        hint = "choose by another set, such as starter:dev, or set dev_share"
+        registry.refuse_test_set(settings.dev, dev, "choosing weights by it", hint, "dev")
         # A run that an earlier version started keeps the rows that it had.
         if settings.dev not in excluded and (compared is None or shareable(settings.dev) in compared):
             excluded = (*excluded, settings.dev)
@@ -150,7 +151,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         else:
             languages, pool = settings.languages or None, candidates or None
             collection = registry.read(name, data_dir=settings.data_dir, candidates=pool, languages=languages)
-        _refuse_test_set(name, collection, "on")
+        hint = "train on another set, such as mlqa or starter:train"
+        registry.refuse_test_set(name, collection, "training on it", hint, "on")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
         if excluded:
@@ -169,16 +171,6 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     negatives = tuple(map(hard_negatives_of, train)) if settings.hard_negatives else ()
     left_out = tuple(overlaps), unread, tuple(sorted(tests))
     return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected)
-
-
-def _refuse_test_set(name: str, collection: Collection, field: Literal["on", "dev"]) -> None:
-    if collection.metadata.get("test_only") == "yes":
-        use, others = {
-            "on": ("training on it", "train on another set, such as mlqa or starter:train"),
-            "dev": ("choosing weights by it", "choose by another set, such as starter:dev, or set dev_share"),
-        }[field]
-        problem = f"{name} is a test set, and {use} would make its figures worthless"
-        raise PanglotError(problem, field=field, hint=others)
 
 
 def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from panglot.search.ingest.documents import Documents
     from panglot.search.storage.store import Store
 
+_ADDING = ".adding-"
+
 
 @contextlib.contextmanager
 def checked_addition(
@@ -36,9 +38,9 @@ def checked_addition(
     if second is None:  # A single piece is added as a whole or not at all.
         yield [first] if first else []
         return
-    for left in folder.glob(f"{_ADDING}*"):  # A process that was killed left it.
-        if not is_locked(left / "lock", seconds=0):
-            shutil.rmtree(left, ignore_errors=True)
+    for left in folder.glob(f"{_ADDING}*/lock"):  # A process that was killed left it. One that begins has no lock yet.
+        if not is_locked(left, seconds=0):
+            shutil.rmtree(left.parent, ignore_errors=True)
     with explain_write(folder):
         work = Path(tempfile.mkdtemp(prefix=_ADDING, dir=folder))
     try:
@@ -50,9 +52,6 @@ def checked_addition(
             yield spooled(work / "documents.arrows")
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-_ADDING = ".adding-"
 
 
 @contextlib.contextmanager
