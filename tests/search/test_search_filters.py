@@ -455,6 +455,7 @@ def test_all_documents_are_checked_before_the_first_is_added_or_changed(tmp_path
     assert [each for piece in index.documents() for each in piece] == before
     # What a process that was killed left is removed, and nothing else is left.
     (tmp_path / "index" / ".adding-killed").mkdir()
+    (tmp_path / "index" / ".adding-killed" / "lock").touch()
     assert index.add(new[:1100]) == 1100
     assert not list((tmp_path / "index").glob(".adding-*"))
     # An update may change the kind of a field in all documents.
