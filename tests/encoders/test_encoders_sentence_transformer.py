@@ -19,8 +19,9 @@ from panglot._errors import PanglotError
 from panglot.encoders import packed
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder
-from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 from panglot.encoders.shipped import shipped_folder
+from panglot.encoders.tokenizers import token_batches
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,11 +29,9 @@ from panglot.encoders.sentence_transformer import (
     fingerprint_of,
     reopened,
     source_of,
-    token_batches,
-    windows,
 )
 from panglot.encoders.shipped import SHIPPED, shipped_folder
-from panglot.encoders.tokenizers import Pieces, tokens_of
+from panglot.encoders.tokenizers import Pieces, token_batches, tokens_of, windows
 
 LIMIT = 1 << 15
 """Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""

@@ -20,7 +20,7 @@ from panglot.encoders import packed
 from panglot.encoders.open_model import count_longer, fetch, folder_digest, long_text, open_model, prompt_of, tried
 from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors
 from panglot.encoders.shipped import SHIPPED
-from panglot.encoders.tokenizers import tokens_of
+from panglot.encoders.tokenizers import token_batches, tokens_of, windows
 
 if TYPE_CHECKING:
     import torch
@@ -30,40 +30,6 @@ CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
 
 _BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
-
-
-def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
-    """Cut texts, longest first, into batches of rows whose padded size stays within ``budget`` tokens.
-
-    A text longer than the budget is a batch of its own.
-
-    >>> [batch.tolist() for batch in token_batches([3, 9, 4, 1], 8)]
-    [[1], [2, 0], [3]]
-    """
-    sizes = np.maximum(np.asarray(lengths, dtype=np.int64), 1)
-    # The longest texts first, so that a lack of memory shows at once and the time left is not underestimated.
-    order = np.argsort(-sizes, kind="stable")
-    batches: list[npt.NDArray[np.int64]] = []
-    begin = 0
-    while begin < len(order):
-        count = max(1, budget // int(sizes[order[begin]]))
-        batches.append(order[begin : begin + count])
-        begin += count
-    return batches
-
-
-def windows(cutting: Any, prompt: str, texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Return begin and end of what a tokenizer that cuts leaves of each text behind its prompt, in characters."""
-    found: list[tuple[int, int]] = []
-    for text, tokens in zip(texts, cutting.encode_batch([prompt + text for text in texts]), strict=True):
-        if not tokens.overflowing:
-            found.append((0, len(text)))
-            continue
-        special = zip(tokens.offsets, tokens.special_tokens_mask, strict=True)
-        places = [place for place, is_special in special if not is_special and place[1] > len(prompt)]
-        begin, end = (places[0][0], places[-1][1]) if places else (len(prompt), len(prompt))
-        found.append((max(begin - len(prompt), 0), end - len(prompt)))
-    return found
 
 
 def fingerprint_of(files: str, precision: str, max_length: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Measure what a language costs in tokens, and tokenize a few texts before a vocabulary is read."""
+"""Measure what a language costs in tokens, tokenize a few texts before a vocabulary is read, and batch texts."""
 
 from __future__ import annotations
 
@@ -79,6 +79,40 @@ class Counter:
         for text, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
             self._english_counts[text] = len(found.ids)
         return sum(self._english_counts[text] for text in texts)
+
+
+def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
+    """Cut texts, longest first, into batches of rows whose padded size stays within ``budget`` tokens.
+
+    A text longer than the budget is a batch of its own.
+
+    >>> [batch.tolist() for batch in token_batches([3, 9, 4, 1], 8)]
+    [[1], [2, 0], [3]]
+    """
+    sizes = np.maximum(np.asarray(lengths, dtype=np.int64), 1)
+    # The longest texts first, so that a lack of memory shows at once and the time left is not underestimated.
+    order = np.argsort(-sizes, kind="stable")
+    batches: list[npt.NDArray[np.int64]] = []
+    begin = 0
+    while begin < len(order):
+        count = max(1, budget // int(sizes[order[begin]]))
+        batches.append(order[begin : begin + count])
+        begin += count
+    return batches
+
+
+def windows(cutting: Any, prompt: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Return begin and end of what a tokenizer that cuts leaves of each text behind its prompt, in characters."""
+    found: list[tuple[int, int]] = []
+    for text, tokens in zip(texts, cutting.encode_batch([prompt + text for text in texts]), strict=True):
+        if not tokens.overflowing:
+            found.append((0, len(text)))
+            continue
+        special = zip(tokens.offsets, tokens.special_tokens_mask, strict=True)
+        places = [place for place, is_special in special if not is_special and place[1] > len(prompt)]
+        begin, end = (places[0][0], places[-1][1]) if places else (len(prompt), len(prompt))
+        found.append((max(begin - len(prompt), 0), end - len(prompt)))
+    return found
 
 
 def tokens_of(tokenizer: Any, texts: Sequence[str], prompt: int = 0) -> list[Tokens]:
