@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,11 +165,21 @@ def _reasons(
 
 
 def _parts(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Return the jobs by route and side, in chunks."""
+    """Return the jobs by route and side, in chunks of about one size, because a filter compares the rows of a chunk."""
     by: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
         by[str(job.route), job.side].append(job)
-    return [part[begin : begin + _CHUNK] for part in by.values() for begin in range(0, len(part), _CHUNK)]
+    return [part[begin:end] for part in by.values() for begin, end in pairwise(_edges(len(part)))]
+
+
+def _edges(rows: int) -> list[int]:
+    """Return where the chunks of so many rows begin and end.
+
+    >>> _edges(10_001)
+    [0, 5000, 10001]
+    """
+    chunks = -(-rows // _CHUNK)
+    return [rows * number // chunks for number in range(chunks + 1)]
 
 
 def _made_by(route: Route) -> dict[str, str]:
@@ -258,11 +270,15 @@ def similarity_filter(encoder: Any) -> SimilarityFilter:
     """Return the filter of an :class:`panglot.encoders.protocol.Encoder`, which marks distant translations.
 
     Both texts of a row are encoded on its side, question or passage. A row is compared with one of another group that
-    has another text and another translation, because equal ones are as near as its own translation.
+    has another text and another translation, because equal ones are as near as its own translation. If fewer than 20
+    rows can be compared, it warns.
     """
 
     def marked(sources: Sequence[str], made: Sequence[str], groups: Sequence[str], side: Side) -> Sequence[bool]:
         others = unlike_rows(sources, made, groups)
+        if np.count_nonzero(others >= 0) < _FEWEST_ROWS:
+            note = f"{len(made):,} {side}s are too few to be compared by similarity, so none is dropped for it"
+            warnings.warn(note, RuntimeWarning, stacklevel=2)
         return distant(encoder.encode(sources, side), encoder.encode(made, side), others).tolist()
 
     return marked
