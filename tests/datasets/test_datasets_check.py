@@ -58,6 +58,18 @@ def test_remarks(tmp_path: Path) -> None:
     assert len(told) == 6
 
 
+def test_an_answer_counts_for_the_language_of_its_question(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "crossed.jsonl",
+        {"language": "de", "group": "1", "question": "wer kam gestern?"},
+        {"language": "en", "group": "1", "passage": "she came yesterday"},
+        {"language": "en", "group": "2", "question": "when did they leave?"},
+        {"language": "de", "group": "2", "passage": "sie gingen spät am Abend"},
+    )
+    told = {one.what: one.examples for one in check(path).remarks}
+    assert told["languages with questions, none of which has an answer in its own language"] == ("de", "en")
+
+
 def test_overlap_with_the_test_part(data_dir: Path, tmp_path: Path) -> None:
     test = read("sib-200:test", data_dir=data_dir, languages=["en", "de"])
     taken = test.passages["text"][0].as_py()

@@ -102,20 +102,16 @@ def _findings(collection: Collection) -> Iterator[tuple[str, str, list[str]]]:
     times = Counter((p["language"], normalized(p["text"])) for p in passages)
     hint = "keep one, because a copy without a judgement counts as wrong"
     yield "passages that occur several times", hint, [text for (_, text), number in times.items() if number > 1]
-    left, right = (side.tolist() for side in collection.pairs)
-    same = [
-        questions[q]["id"]
-        for q, p in zip(left, right, strict=True)
-        if questions[q]["language"] == passages[p]["language"]
-        and normalized(questions[q]["text"]) == normalized(passages[p]["text"])
-    ]
+    pairs = zip(*(side.tolist() for side in collection.pairs), strict=True)
+    own = [(questions[q], passages[p]) for q, p in pairs if questions[q]["language"] == passages[p]["language"]]
+    same = [question["id"] for question, answer in own if normalized(question["text"]) == normalized(answer["text"])]
     yield "questions that are their own answer", "leave them out, because they teach nothing", same
     for side, texts in (("questions", questions), ("passages", passages)):
         for what, hint, looks_wrong in _TEXT_CHECKS:
             yield f"{side} {what}", hint, [text["id"] for text in texts if looks_wrong(text["text"])]
     for side, texts in (("questions", questions), ("passages", passages)):
         yield from _labels(side, texts)
-    answered = {passages[row]["language"] for row in right}
+    answered = {question["language"] for question, _ in own}
     what = "languages with questions, none of which has an answer in its own language"
     hint = "add passages in the language, or expect no monolingual figures for it"
     yield what, hint, sorted({question["language"] for question in questions} - answered)
