@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,11 @@ from panglot.study.cell import CellFolder
 KEY = "starter:test|all|monolingual.mAP"
 
 
-def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str] = (KEY,)) -> None:
-    """Write cells that are done, with a value for each question group."""
+def put(
+    study: design.Study, values: dict[str, list[float]], keys: Sequence[str] = (KEY,),
+    classifier: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Write cells that are done, with a value for each question group, and that of the language classifier."""
     for name, each in values.items():
         folder = CellFolder(study.output / "cells" / name).path
         folder.mkdir(parents=True)
@@ -25,6 +28,7 @@ def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str]
         np.savez_compressed(folder / "sums.npz", **arrays)
         measured = {"monolingual": {}, "crosslingual": None, "multilingual": {}, "languages": ["de", "en"]}
         measured |= {"questions": len(each), "passages": len(each)}
+        measured |= {"geometry": {"language_classifier": (classifier or {}).get(name)}}
         machine = {"cores": 1, "processor": "a processor"}
         about = {"figures": {"datasets": {"starter:test": measured}, "date": "2026-11-29", "machine": machine},
                  "training": {"pairs": 32, "steps": 1, "seconds": 1.0}}  # fmt: skip

@@ -14,8 +14,8 @@ from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.design import Study
-from panglot.study.endpoints import contrast, primary, secondary, smallest_difference
-from panglot.study.estimates import Results, t_test
+from panglot.study.endpoints import classifiers, contrast, primary, secondary, smallest_difference
+from panglot.study.estimates import Estimate, Results, t_test
 from panglot.study.worker import status_of
 
 TEXT = """
@@ -194,3 +194,25 @@ def test_an_endpoint_that_the_study_cannot_have_is_refused(tmp_path: Path, chang
         made(tmp_path, change)
     assert caught.value.field == field
     assert caught.value.hint
+
+
+def test_the_language_classifier_is_compared_over_seeds_of_both(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    found = {"start": 0.99, "hybrid-4-0": 0.75, "mean-4-0": 0.8, "mean-4-1": 0.82, "hybrid-all-3": 0.6}
+    for seed, less in enumerate((0.10, 0.12, 0.14)):
+        found |= {f"cross-all-{seed}": 0.9, f"mean-all-{seed}": 0.9 + less}
+    put(study, {name: [0.5, 0.6] for name in found}, classifier=found)
+    every = {(each.size, each.strategy, each.less): each for each in classifiers(Results(study))}
+    assert every[4, "start", ""].found == Estimate(0.99, None, 1)
+    assert every[4, "mean", ""].found.value == pytest.approx(0.81)
+    # Seed 1 is of one strategy alone, and one seed gives no interval. Nothing is in common at all languages.
+    assert every[4, "hybrid", "mean"].found == Estimate(pytest.approx(-0.05), None, 1)
+    assert (0, "hybrid", "mean") not in every
+    compared = every[0, "cross", "mean"]
+    # A mean of -.12 with a standard deviation of .02: -.12 ± 4.303 · .02 / √3.
+    assert compared.found.value == pytest.approx(-0.12)
+    assert compared.found.interval == pytest.approx((-0.12 - 0.0497, -0.12 + 0.0497), abs=1e-4)
+    assert compared.p == pytest.approx(0.0092, abs=1e-4)
+    text = report.to_markdown(Results(study), status_of(study))
+    assert "| all languages | cross − mean | -12.0 [-17.0, -7.0] |" in text
+    assert "| 4 languages | start | 99.0 |" in text

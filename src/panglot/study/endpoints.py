@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from statistics import fmean
 from typing import Any
 
@@ -148,6 +149,50 @@ def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> Seed
         gaps.append(combined(known, [1 / len(known)] * len(known)))
     weights: Sequence[float] = [-1, 1] if endpoint.contrast == "slope" else [1 / len(gaps)] * len(gaps)
     return combined(gaps, weights)
+
+
+@dataclass(frozen=True)
+class Classified:
+    """How often a linear classifier finds the language of a test set's passages by their vectors.
+
+    This is the mean over seeds of :func:`panglot.evaluation.measures.language_classifier`, as a share. With ``less``,
+    it is the difference to another strategy, paired by seed. Interval and p are of a t-test over seeds alone.
+    """
+
+    test: str
+    size: int
+    strategy: str
+    less: str
+    found: Estimate
+    p: float | None
+
+
+def classifiers(results: Results) -> list[Classified]:
+    """Return the language classifier of the start and each strategy, then of focus − rival and the pairs ``beside``."""
+    study = results.study
+    shares = {
+        (cell, test.on): share
+        for cell, about in results.about.items()
+        for test in study.tests
+        if (share := (about["figures"]["datasets"][test.on].get("geometry") or {}).get("language_classifier"))
+    }
+    pairs = [*((name, "") for name in study.names), (study.focus, study.rival), *study.beside]
+    every: list[Classified] = []
+    for test, size, (one, other) in product(study.tests, study.sizes, pairs):
+        first, second = (
+            {cell.seed: shares[cell, test.on] for cell in results.cells(name, size) if (cell, test.on) in shares}
+            for name in (one, other)
+        )
+        seeds = sorted({*first} & {*second} if other else first)
+        if not seeds:
+            continue
+        values = np.array([first[seed] - second.get(seed, 0.0) for seed in seeds])
+        # The classifier is of the whole set, so nothing is drawn, and every draw is the same.
+        found, p = t_test(SeedFigures(values, np.repeat(values[:, None], 2, axis=1), 2))
+        ends = np.clip(found.interval or (), -1.0 if other else 0.0, 1.0).tolist()
+        found = replace(found, interval=tuple(ends) if len(seeds) > 1 else None)
+        every.append(Classified(test.on, size, one, other, found, p))
+    return every
 
 
 @dataclass(frozen=True)

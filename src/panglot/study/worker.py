@@ -164,6 +164,29 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
     return choose_rate(scores)
 
 
+def rates_of(study: Study) -> dict[str, float | None]:
+    """Return the learning rate of each strategy, and of each size if they differ, None before its trials are done."""
+    found: dict[str, float | None] = {}
+    each = study.rates is not None and study.rates.size == EACH
+    for strategy in study.strategies:
+        for size in filter(strategy.allows, study.sizes) if each else study.sizes[-1:]:
+            name = f"{strategy.name} ({size_name(size)})" if each else strategy.name
+            try:
+                found[name] = best_rate(study, strategy.name, size)
+            except PanglotError:  # its trials are not done yet
+                found[name] = None
+    return found
+
+
+def size_name(size: int) -> str:
+    """Return a number of training languages in words.
+
+    >>> size_name(1), size_name(4), size_name(0)
+    ('1 language', '4 languages', 'all languages')
+    """
+    return "all languages" if size == 0 else f"{size} language{'s' if size > 1 else ''}"
+
+
 def choose_rate(scores: Mapping[float, Sequence[float]]) -> float:
     """Return the smallest learning rate whose mean score is within one standard error of the best mean.
 
