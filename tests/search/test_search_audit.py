@@ -156,6 +156,16 @@ def test_what_the_question_was_taken_from_does_not_count() -> None:
     assert dict(rank_others([*many, ranked[2]], query).places) == {}
 
 
+def test_a_short_ranking_does_not_cut_the_others() -> None:
+    counts = {"de": 6, "en": 6}
+    queries = [AuditQuery("1", "en", "?", {}), AuditQuery("2", "en", "?", {}), AuditQuery("3", "de", "?", {})]
+    ranked = [ScoredDocument(f"{n}", 1.0 - n / 100, "en" if n < 6 else "de") for n in range(12)]
+    found = figures(queries, [rank_others(ranked[:n], q) for n, q in zip((12, 1, 0), queries, strict=True)], counts)
+    # Of 10 results 6 are in English, and of 1 result 1. The third query has none.
+    assert found["language_share@10"] == {"en": {"de": 0.2, "en": 0.8}}
+    assert found["self_preference@10_by_language"] == {"en": pytest.approx(1.6)}
+
+
 def test_few_documents_are_no_harm() -> None:
     query = AuditQuery("g1", "de", "?", {})
     found = figures([query], [rank_others([], query)], {"de": 1})

@@ -178,12 +178,14 @@ def _as_ranks(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts
     """Return rankings in the form that the measures of bias take, without relevant documents, which are unknown."""
     languages = tuple(sorted({*counts, *(each.language for each in queries)}))
     number = {code: row for row, code in enumerate(languages)}
-    # The matrix of the first ranks is full, so that the shortest ranking decides.
-    depth = min((len(each.groups) for each in rankings), default=0)
-    languages_found = [number[code] for each in rankings for code in each.languages[:depth]]
-    groups_found = [group for each in rankings for group in each.groups[:depth]]
+    languages_found = [number[code] for each in rankings for code in each.languages]
+    groups_found = [group for each in rankings for group in each.groups]
     none = np.zeros(0, np.int64)
-    top = np.arange(len(groups_found), dtype=np.int32).reshape(len(rankings), depth)
+    # A query whose versions are most of the index has a shorter ranking than others.
+    lengths = np.array([len(each.groups) for each in rankings], np.int64)
+    listed = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    top = np.full(listed.shape, -1, np.int32)
+    top[listed] = np.arange(len(groups_found))
     return Ranks(
         languages=languages,
         question_language=np.array([number[each.language] for each in queries], np.int64),
