@@ -18,7 +18,10 @@ from panglot.probe import probe
 from .made import Hashed, crossed, save_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from panglot.encoders.protocol import Encoder, Side, Vectors
 
 WEAK = {("th", 2), ("th", 5), ("de", 5), ("en", 6), ("th", 6), ("en", 7)}
 
@@ -125,6 +128,40 @@ def test_the_search_keeps_to_its_budget_and_repeats(tmp_path: Path) -> None:
     assert found_by(Hashed(), budget=0)["search"]["questions"] == 0
     assert found_by(Hashed(), depth=0)["search"] is None
     del tmp_path
+
+
+class Aware(Hashed):
+    """An encoder that moves the vectors of each language, as a correction does."""
+
+    by_language = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Hashed()
+        self.languages: dict[str, set[str]] = {}
+
+    def over(self, base: Encoder) -> Aware:
+        del base
+        return self
+
+    def encode(
+        self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None,
+        languages: Sequence[str] | None = None,
+    ) -> Vectors:  # fmt: skip
+        assert languages is not None, "the language of a changed question must not be detected"
+        for text, code in zip(texts, languages, strict=True):
+            self.languages.setdefault(text, set()).add(code)
+        moved = super().encode(texts, side, ids=ids) + 0.2 * np.array([self._word(code) for code in languages])
+        return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_changed_questions_keep_the_language_of_their_question() -> None:
+    encoder = Aware()
+    found = found_by(encoder, budget=150, start="random")["search"]
+    assert found["texts"]
+    changed = {text: codes for text, codes in encoder.languages.items() if text.startswith(("what", "WHAT"))}
+    assert {code for codes in changed.values() for code in codes} == {"en", "de"}
+    assert all(codes == {"de" if " in de" in text.lower() else "en"} for text, codes in changed.items())
 
 
 def test_what_the_search_reports_is_true(tmp_path: Path) -> None:

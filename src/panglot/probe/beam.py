@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from panglot.data.collection import Collection
-from panglot.encoders.protocol import Encoder
+from panglot.encoders.protocol import Encoder, LanguageAware
 from panglot.probe.changes import CHANGES, Change, Material, Versions
-from panglot.probe.pools import Distractors, Half, Outcome
+from panglot.probe.pools import Distractors, Half, Outcome, choose_languages
 from panglot.probe.rates import mean
 
 Start = Literal["both", "near", "weak", "random"]
@@ -135,6 +135,7 @@ def search_changes(
     limit: int, beam: int, depth: int, budget: int, distractors: int, seed: int, progress: Progress,
 ) -> dict[str, Any]:  # fmt: skip
     """Search from questions of every language, with ``probe``'s arguments, and return the figures under ``search``."""
+    english = choose_languages(collection, None)[0]
     lists = [outcome.starts(start, limit, seed) for outcome in outcomes]
     # Languages take turns, so that a budget that is too small cuts each of them alike.
     turns = sorted((turn, number, int(row)) for number, rows in enumerate(lists) for turn, row in enumerate(rows))
@@ -156,7 +157,7 @@ def search_changes(
     progress(f"search from {affordable:,} of {len(chosen):,} questions: at most {bound:,} texts (budget {budget:,})")
 
     def measure(work: Sequence[tuple[int, Versions]]) -> list[tuple[Place, Place]]:
-        return _measure([(*chosen[number], versions) for number, versions in work], encoder)
+        return _measure([(*chosen[number], versions) for number, versions in work], encoder, english)
 
     k = outcomes[0].pools.k
     found, measured = beam_search(states[:affordable], materials[:affordable], measure, k=k, beam=beam, depth=depth,
@@ -190,18 +191,30 @@ def _start(outcome: Outcome, row: int, collection: Collection) -> State:
     return State(Versions(outcome.language, asked[0], asked[1]), (), places[0], places[1], 0.0)
 
 
-def _measure(work: Sequence[tuple[Outcome, int, Versions]], encoder: Encoder) -> list[tuple[Place, Place]]:
-    """Encode each distinct text once, and return the places of both versions of each question."""
-    distinct = dict.fromkeys(text for *_, versions in work for text in (versions.english, versions.other))
-    texts = {text: row for row, text in enumerate(distinct)}
-    vectors = np.asarray(encoder.encode(list(texts), "question"), np.float32)
+def _measure(
+    work: Sequence[tuple[Outcome, int, Versions]], encoder: Encoder, english: str
+) -> list[tuple[Place, Place]]:
+    """Encode each distinct text once, and return the places of both versions of each question.
+
+    An encoder that uses languages gets that of each version, so that no change of a text is taken for one of language.
+    """
+    aware = isinstance(encoder, LanguageAware)
+
+    def keys(versions: Versions) -> tuple[tuple[str, str], tuple[str, str]]:
+        codes = (english, versions.language) if aware else ("", "")
+        return (versions.english, codes[0]), (versions.other, codes[1])
+
+    distinct = dict.fromkeys(key for *_, versions in work for key in keys(versions))
+    texts = {key: row for row, key in enumerate(distinct)}
+    options: dict[str, Any] = {"languages": [code for _, code in texts]} if aware else {}
+    vectors = np.asarray(encoder.encode([text for text, _ in texts], "question", **options), np.float32)
     places: list[list[Place]] = [[] for _ in work]
     halves: tuple[Half, Half] = (0, 1)
     for outcome in {id(outcome): outcome for outcome, *_ in work}.values():
         own = [at for at, (other, *_) in enumerate(work) if other is outcome]
         questions = np.array([work[at][1] for at in own], np.int64)
         for half in halves:
-            rows = [texts[work[at][2].other if half else work[at][2].english] for at in own]
+            rows = [texts[keys(work[at][2])[half]] for at in own]
             margins = outcome.pools.rank_margins(half, questions, vectors[rows])
             for at, rank, margin in zip(own, margins.rank, margins.margin, strict=True):
                 places[at].append(Place(int(rank), float(margin)))

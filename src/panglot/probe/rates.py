@@ -172,8 +172,10 @@ def _fertility(tokens: int, english: str) -> str:
 
 def _count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
     """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer."""
-    # A cache of vectors wraps the encoder.
-    inner: Any = getattr(encoder, "encoder", encoder)
+    # A cache or a correction wraps the encoder.
+    inner: Any = encoder
+    while inner is not None and not hasattr(inner, "model"):
+        inner = getattr(inner, "encoder", None) or getattr(inner, "base", None)
     tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
     if not callable(tokenizer) or not texts:  # endpoints and precomputed vectors have no tokenizer
         return None
