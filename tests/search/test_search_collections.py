@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from search_made import Biased, documents, use_memory
@@ -15,7 +16,7 @@ from search_made import Biased, documents, use_memory
 from panglot._errors import PanglotError
 from panglot.cli.diagnose import diagnose_command
 from panglot.encoders.load import StoredVectors
-from panglot.search.ingest.collections import read_collection
+from panglot.search.ingest.collections import describe_collection, read_collection
 
 GIVEN = documents()
 FIELDS = ("text", "title", "language", "group")
@@ -110,6 +111,30 @@ def test_a_dense_vector_beside_a_sparse_one_is_read(tmp_path: Path) -> None:
         check(f"qdrant:{tmp_path / 'qdrant'}/help{more}")
     with pytest.raises(PanglotError, match="and not sparse"):
         read_collection(f"qdrant:{tmp_path / 'qdrant'}/help?vector=sparse")
+
+
+def test_rows_without_a_vector_are_left_out_and_counted(tmp_path: Path) -> None:
+    client_of = pytest.importorskip("qdrant_client").QdrantClient
+    models = pytest.importorskip("qdrant_client.models")
+    client = client_of(path=str(tmp_path / "qdrant"))
+    shape = models.VectorParams(size=vectors().shape[1], distance=models.Distance.DOT)
+    client.create_collection("help", vectors_config={"dense": shape, "other": shape})
+    found, fields = vectors().tolist(), payloads()
+    # Points of Qdrant need not have every vector of their collection.
+    points = [models.PointStruct(id=len(GIVEN), vector={"other": found[0]}, payload=fields[0])]
+    points += [models.PointStruct(id=at, vector={"dense": found[at]}, payload=fields[at]) for at in range(len(GIVEN))]
+    client.upsert("help", points)
+    client.close()
+    table_of = pytest.importorskip("lancedb").connect(tmp_path / "lance").create_table
+    schema = {"id": pa.string(), "vector": pa.list_(pa.float32(), shape.size), **dict.fromkeys(FIELDS, pa.string())}
+    rows = [{"id": each.id, "vector": v, **f} for each, v, f in zip(GIVEN, vectors(), fields, strict=True)]
+    made = pa.Table.from_pylist([{**rows[0], "vector": None}, *rows], pa.schema(list(schema.items())))
+    table_of("help", made, on_bad_vectors="null")
+    for address in (f"qdrant:{tmp_path / 'qdrant'}/help?vector=dense", f"lancedb:{tmp_path / 'lance'}/help"):
+        said: list[str] = []
+        check(address, said=said)
+        assert said[0] == "left out, documents without a vector: 1"
+        assert describe_collection(address, {}).text == ("text",)
 
 
 def test_a_node_of_llamaindex_gives_its_text(tmp_path: Path) -> None:

@@ -103,9 +103,12 @@ def read_collection(
     rows: list[dict[str, Value]] = []
     vectors: list[Vectors] = []
     dropped = Counter[str]()
-    place = without_password(address)
+    place, without = without_password(address), 0
     try:
         for each in read_rows(address):
+            if each.vector is None:
+                without += 1
+                continue
             rows.append(_fields(each, columns or {}, dropped, place))
             vectors.append(np.asarray(each.vector, np.float32))
     except PanglotError:
@@ -114,6 +117,8 @@ def read_collection(
         raise PanglotError(f"cannot be read: {first_line(error)}", file=place, hint="check address and name") from error
     if not rows:
         raise PanglotError("the collection has no document with a vector", file=place, hint="check its name")
+    if without:
+        progress(f"left out, documents without a vector: {without:,}")
     for name, number in dropped.items():
         progress(f"left out, field {name} that is not a text, number, truth value or list of one of these: {number:,}")
     return rows, _unit(vectors, [str(row["id"]) for row in rows], place)
@@ -145,7 +150,7 @@ class Layout(NamedTuple):
 
 def describe_collection(address: str, columns: Mapping[str, str]) -> Layout:
     """Return where a collection that :func:`read_collection` has read keeps its fields, judging by its first row."""
-    row = next(iter(read_rows(address)))
+    row = next(each for each in read_rows(address) if each.vector is not None)
     nested = [name for name in _NESTED if isinstance(row.fields.get(name), Mapping)]
     # As in _fields, of equal names the outer one counts, then the first.
     paths = {name: (outer, name) for outer in reversed(nested) for name in row.fields[outer]}

@@ -26,7 +26,7 @@ class Row(NamedTuple):
     Attributes:
         id: As text.
         fields: All but vectors and, where the store keeps it apart, the id.
-        vector: The vector to read.
+        vector: The vector to read, or None if the row has none.
         vector_name: The name of its field. Qdrant's vectors are not fields.
         key: The name of the field with the id. Empty: there is none, and ids are numbers of rows.
     """
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def read_rows(address: str) -> Iterator[Row]:
-    """Yield the rows of a collection that have a vector. Each client raises errors of its own kinds."""
+    """Yield the rows of a collection. Each client raises errors of its own kinds."""
     parts = urlsplit(address)
     kind = parts.scheme.partition("+")[0]
     reader = {"qdrant": _qdrant, "milvus": _milvus, "lancedb": _lancedb, "postgresql": _postgresql}[kind]
@@ -115,17 +115,17 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]
     else:
         client = QdrantClient(path=str(_existing(where)))
     try:
+        shapes: Any = client.get_collection(name).config.params.vectors or {}
+        # Those of late interaction are lists of lists. Sparse vectors are described elsewhere.
+        named = shapes if isinstance(shapes, Mapping) else {"": shapes}
+        chosen = _chosen([key for key, shape in named.items() if shape.multivector_config is None], options)
         offset: Any = None
         while True:
             points, offset = client.scroll(name, limit=_PIECE, offset=offset, with_payload=True, with_vectors=True)
             for each in points:
                 vector: Any = each.vector
-                if isinstance(vector, Mapping):
-                    # Sparse vectors are objects, and those of late interaction are lists of lists.
-                    dense = [key for key, one in vector.items() if isinstance(one, list) and np.ndim(one) == 1]
-                    vector = vector[_chosen(dense, options)]
-                if vector is not None:
-                    yield Row(str(each.id), each.payload or {}, vector)
+                vector = vector.get(chosen) if isinstance(vector, Mapping) else vector
+                yield Row(str(each.id), each.payload or {}, vector)
             if offset is None:
                 return
     finally:
@@ -183,8 +183,7 @@ def _lancedb(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row
     for start in range(0, len(table), _PIECE):
         for row, each in enumerate(table.slice(start, _PIECE).to_pylist(), start):
             vector = each.pop(chosen)
-            if vector is not None:
-                yield Row(str(each.pop("id", row)), each, vector, chosen)
+            yield Row(str(each.pop("id", row)), each, vector, chosen)
 
 
 def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]:
@@ -220,9 +219,8 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
         with connection.cursor(name="panglot") as cursor:
             for row, each in enumerate(cursor.execute(query)):
                 fields = {key: value for key, value in each.items() if key not in {*vectors, "id"}}
-                if each[chosen] is not None:
-                    key = "id" if "id" in each else ""
-                    yield Row(str(each.get("id", row)), fields, json.loads(each[chosen]), chosen, key)
+                key, text = "id" if "id" in each else "", each[chosen]
+                yield Row(str(each.get("id", row)), fields, None if text is None else json.loads(text), chosen, key)
 
 
 def _langchain(connection: Any, wanted: str | None) -> Any:
