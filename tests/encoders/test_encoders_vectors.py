@@ -91,6 +91,12 @@ def test_bad_tables(tmp_path: Path, ids: list[str], rows: Any, message: str) -> 
         load(f"vectors:{write(tmp_path / 'v', ids, rows)}")
 
 
+def test_ids_may_hold_what_looks_like_a_line_end(tmp_path: Path) -> None:
+    ids = ["q\u20281", "q\x852", "q\x0c3"]
+    found = load(f"vectors:{write(tmp_path / 'mine', ids)}").encode(["", ""], "question", ids=ids[1:])
+    np.testing.assert_allclose(found, UNIT[1:], atol=1e-7)
+
+
 def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="there is no such folder or file"):
         load(f"vectors:{tmp_path / 'none'}")

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
+from panglot.report import from_log
 from panglot.training import data
+from panglot.training.card import total_switched
+from panglot.training.log import Log
 from panglot.training.memory import MemoryPlan
 from panglot.training.run import Run
 from panglot.training.settings import Settings
@@ -64,3 +67,14 @@ def test_a_cut_gzip_gives_what_stands_before_the_cut(settings: Settings, tmp_pat
     nothing.write_text("no\nlines\n")
     with pytest.raises(PanglotError, match=r"nothing\.jsonl, line 1: every line is broken"):
         data.load(replace(wished, on=(str(nothing),)))
+
+
+def test_a_log_may_hold_texts_with_what_looks_like_a_line_end(tmp_path: Path) -> None:
+    switched = {"words": 4, "covered": 2, "replaced": {"de": 1}}
+    lines = [{"step": 0, "nearest_texts": ["a\u2028b\x85c"]}, {"step": 1, "switched": switched}, {"step": 2}]
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines) + '{"ste', "utf-8")
+    with Log(tmp_path, 1, tensorboard=False, show=False):
+        pass
+    assert from_log(path) == lines[:2]
+    assert total_switched(path).replaced == {"de": 1}

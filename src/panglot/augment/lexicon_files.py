@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from panglot._errors import PanglotError, located
+from panglot._errors import PanglotError, first_line, located
 from panglot.data.files import BOM, numbered_lines, opened, parquet_records, read_xml
 from panglot.data.language import canonical, canonical_or_none
 
@@ -303,7 +303,7 @@ def _batches(path: Path, columns: dict[str, Any], keep: tuple[str, Iterable[int]
         hint = f"unpack {', '.join(_PANLEX_FILES)}"
         raise PanglotError("the PanLex folder lacks this file", file=path, hint=hint) from error
     except (pa.ArrowException, OSError, KeyError) as error:
-        problem = f"not a table of PanLex: {str(error).splitlines()[0]}"
+        problem = f"not a table of PanLex: {first_line(error)}"
         raise PanglotError(problem, file=path, hint="download and unpack it again") from error
 
 

@@ -137,9 +137,11 @@ def _ids(names: str) -> list[str]:
     """Return the ids in a list with commas, or in the lines of a file behind ``@``."""
     if not names.startswith("@"):
         return options.split(names) or []
+    from panglot.data.letters import lines_of
+
     path = Path(names[1:])
     try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in lines_of(path.read_text("utf-8")) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise PanglotError(f"cannot be read: {error}", file=path, field="delete", hint="check the path") from error
 

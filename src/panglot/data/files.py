@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast, overload
 
 import pyarrow as pa
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot._files import atomic_file
 from panglot.data.columns import pc
 
@@ -283,7 +283,7 @@ def parquet_batches(
             columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
             yield from map(_without_dictionaries, file.iter_batches(batch_size=8192, columns=columns))
     except (pa.ArrowException, OSError) as error:
-        problem = f"not a readable Parquet file: {str(error).splitlines()[0]}"
+        problem = f"not a readable Parquet file: {first_line(error)}"
         raise PanglotError(problem, file=path, hint="write or fetch it again") from error
 
 

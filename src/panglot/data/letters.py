@@ -36,6 +36,17 @@ _MEMBERS = {
 }  # fmt: skip
 
 
+def lines_of(text: str) -> list[str]:
+    r"""Return the lines of a text, without their ends.
+
+    ``str.splitlines`` cuts at U+2028, U+0085 and others too, which ids, queries and the texts in a log may hold.
+
+    >>> lines_of("a\r\nb\u2028c\n"), lines_of("")
+    (['a', 'b\u2028c'], [])
+    """
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 def encodable(text: str, field: str) -> str:
     """Return a text that UTF-8, and therefore Arrow, can hold.
 

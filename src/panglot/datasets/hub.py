@@ -12,7 +12,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from panglot._environment import require
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot._files import atomic_folder, cache_folder, digest
 from panglot.data.collection import Collection
 from panglot.data.files import parquet_records
@@ -50,7 +50,7 @@ def fetch(card: DatasetCard) -> Path | None:
             card.hub, repo_type="dataset", revision=_BRANCH, allow_patterns=list(card.hub_files), etag_timeout=5
         )
     except Exception as error:  # noqa: BLE001  (each cause has its own class)
-        _reasons[card.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        _reasons[card.name] = f"{type(error).__name__}: {first_line(error)}"
         return None
     _convert(card, Path(snapshot), kept)
     return kept
@@ -126,9 +126,8 @@ def read(
     except PanglotError:
         raise
     except Exception as error:  # each cause has its own class
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "check name, config, split and network"
-        raise PanglotError(f"{repository} cannot be read: {reason}", hint=hint) from error
+        raise PanglotError(f"{repository} cannot be read: {first_line(error)}", hint=hint) from error
     metadata = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
     return collect(name or repository.rpartition("/")[2], rows, metadata)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
+from panglot.data.letters import lines_of
 from panglot.encoders.protocol import Encoder, Side, Vectors
 
 _BACKENDS = ("auto", "torch", "openvino")
@@ -216,7 +217,7 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
     file = listed if listed.exists() else plain
     try:
         text = file.read_text(encoding="utf-8")
-        ids = json.loads(text) if file is listed else text.splitlines()
+        ids = json.loads(text) if file is listed else lines_of(text)
     except (OSError, ValueError) as error:
         problem = f"the ids of {path.name} cannot be read: {error}"
         raise PanglotError(problem, file=file, hint="write one id per line, in row order") from error

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from panglot._environment import provenance
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot._files import write_text
 from panglot.data.collection import Collection
 from panglot.data.language import canonical_or_none
@@ -180,7 +180,7 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
                 continue
             rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
         except (pa.ArrowException, KeyError, OSError) as error:
-            raise PanglotError(f"not a lexicon: {str(error).splitlines()[0]}", file=path,
+            raise PanglotError(f"not a lexicon: {first_line(error)}", file=path,
                                hint="write the columns lang, en, target") from error  # fmt: skip
         for row in rows.to_pylist():
             words = found.setdefault(names[row["lang"]], {})

@@ -15,6 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, is_locked, lock, write_json
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
+from panglot.data.letters import lines_of
 from panglot.encoders.shipped import TRAINED, source_digest
 from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
@@ -252,7 +253,7 @@ def _without_matrices(found: Evaluation) -> dict[str, Any]:
 
 def _training(folder: Path) -> dict[str, Any]:
     """Return steps, pairs, seconds, dev figures and data digests from the log of a run folder."""
-    lines = list(map(json.loads, (folder / "log.jsonl").read_text("utf-8").splitlines()))
+    lines = list(map(json.loads, lines_of((folder / "log.jsonl").read_text("utf-8"))))
     last = [line for line in lines if "loss" in line][-1]
     met: dict[str, set[str]] = {}
     for line in lines:

@@ -12,6 +12,7 @@ from panglot._environment import machine, versions
 from panglot._files import explain_write, shareable
 from panglot.augment.codeswitch import Switched, total
 from panglot.augment.lexicons import KNOWN
+from panglot.data.letters import lines_of
 from panglot.encoders.publish import make_portable, metadata, origin_of
 from panglot.training.data import TrainingData, describe_nearest
 from panglot.training.run import Progress
@@ -161,7 +162,7 @@ def _dev_results(log: Path, data: TrainingData, progress: Progress) -> list[tupl
     """Return data set, measure and value of each figure of the saved weights on the dev collection."""
     if data.dev is None or progress.best is None:
         return []
-    lines = map(json.loads, log.read_text("utf-8").splitlines())
+    lines = map(json.loads, lines_of(log.read_text("utf-8")))
     figures = [line["dev"] for line in lines if line["step"] == progress.best_step and "dev" in line]
     return [
         (data.dev.name, f"{name} mAP", float(value))
@@ -172,6 +173,6 @@ def _dev_results(log: Path, data: TrainingData, progress: Progress) -> list[tupl
 
 def total_switched(log: Path) -> Switched:
     """Return the sums over the steps of a run's ``log.jsonl``."""
-    lines = log.read_text("utf-8").splitlines() if log.exists() else ()
+    lines = lines_of(log.read_text("utf-8")) if log.exists() else ()
     steps = (json.loads(line).get("switched") for line in lines)
     return total(Switched("", **numbers) for numbers in steps if numbers)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from panglot._environment import require
 from panglot._files import write_text
+from panglot.data.letters import lines_of
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Log:
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool, show: bool) -> None:
         path = folder / "log.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        lines = lines_of(path.read_text("utf-8")) if path.exists() else []
         earlier = [line for line in lines if _step(line) <= step]
         self._resumed = bool(earlier)
         write_text(path, "".join(f"{line}\n" for line in earlier))

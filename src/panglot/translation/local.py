@@ -17,6 +17,7 @@ from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
 from panglot.data.language import canonical, canonical_or_none
+from panglot.data.letters import lines_of
 from panglot.translation.engines import Engine, EngineError, check_answer
 
 # Characters with a meaning in the stream format.
@@ -259,7 +260,7 @@ class CTranslate2(Engine):
             if (path := self.folder / f"{stem}.json").is_file():
                 return [str(token) for token in json.loads(path.read_text("utf-8"))]
             if (path := self.folder / f"{stem}.txt").is_file():
-                return path.read_text("utf-8").splitlines()
+                return lines_of(path.read_text("utf-8"))
         raise PanglotError("the folder has no vocabulary", file=self.folder, hint="convert the model again")
 
     @cached_property

@@ -213,7 +213,7 @@ def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, byt
                 raise PanglotError(row["error"])
             yield row["key"], row["data"]
     except ray.exceptions.RayError as error:
-        last = str(error).strip().splitlines()[-1]
+        last = str(error).strip().rpartition("\n")[2] or type(error).__name__
         problem = f"encoding in Ray's workers failed: {last}"
         raise PanglotError(problem, field="on", hint="install the same panglot on all nodes") from error
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot.search.document import LIST, OWN_FIELDS, Condition, Group
 from panglot.search.storage.store import COLUMNS, as_row, pieces
 
@@ -98,7 +98,7 @@ def explained(address: Address) -> Generator[None]:
     try:
         yield
     except MilvusException as error:
-        reason = (error.message or str(error)).splitlines()[0]
+        reason = (error.message or "").partition("\n")[0] or first_line(error)
         raise PanglotError(
             f"Milvus: {reason}", file=address.uri, field="store", hint="check that it runs there, and read its log"
         ) from error
