@@ -101,6 +101,7 @@ def test_an_average_of_models_has_their_mean_weights(recipe: Settings, small_mod
     ("change", "problem"),
     [
         ({"weights": [0.5, 0.6]}, "sum to 1, got 0.5, 0.6"),
+        ({"weights": [float("nan"), 0.6]}, "sum to 1, got nan, 0.6"),
         ({"weights": [1.0]}, "expected 2 weights"),
         ({"suite": "suite.toml", "weights": [0.5, 0.5]}, "leave one out"),
         ({"suite": "suite.toml", "shares": [0.0]}, "above 0 and at most 1, got 0"),

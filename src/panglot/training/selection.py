@@ -122,7 +122,8 @@ def average(
         raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another one")
     if suite is not None and weights is not None:
         raise PanglotError("weights were given, and a suite to choose them", field="weights", hint="leave one out")
-    if weights is not None and (len(weights) != len(models) or abs(sum(weights) - 1) > 1e-6):
+    # Written so that NaN is refused too.
+    if weights is not None and not (len(weights) == len(models) and abs(sum(weights) - 1) <= 1e-6):
         problem = f"expected {len(models)} weights that sum to 1, got {', '.join(f'{each:g}' for each in weights)}"
         raise PanglotError(problem, field="weights", hint="give one per model")
     if suite is None and shares is not None:
