@@ -205,9 +205,9 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
 def _classified(results: Results) -> list[tuple[str, str, Table]]:
     """Return the section on the language classifier, if a test set has languages to find."""
     every = {(each.test, each.size, each.strategy, each.less): each.found for each in classifiers(results)}
-    tests = list(dict.fromkeys(test for test, *_ in every))
+    tests = list(dict.fromkeys(key[0] for key in every))
     rows: list[list[str | Cell]] = []
-    for size, name, less in dict.fromkeys(tuple(rest) for _, *rest in every):
+    for size, name, less in dict.fromkeys(key[1:] for key in every):
         cells = [_cell(every.get((test, size, name, less)), "+.1f" if less else ".1f", 100) for test in tests]
         rows.append([size_name(size), f"{name} − {less}" if less else name, *cells])
     text = (
