@@ -26,7 +26,7 @@ def put(
         for key in keys:
             arrays |= {f"{key}|total": np.array([each]).T, f"{key}|number": np.ones((len(each), 1), np.uint16)}
         np.savez_compressed(folder / "sums.npz", **arrays)
-        measured = {"monolingual": {}, "crosslingual": None, "multilingual": {}, "languages": ["de", "en"]}
+        measured = {"monolingual": {}, "crosslingual": None, "multilingual": {}, "languages": ["de", "en", "fi"]}
         measured |= {"questions": len(each), "passages": len(each)}
         measured |= {"geometry": {"language_classifier": (classifier or {}).get(name)}}
         machine = {"cores": 1, "processor": "a processor"}

@@ -168,13 +168,17 @@ class Classified:
 
 
 def classifiers(results: Results) -> list[Classified]:
-    """Return the language classifier of the start and each strategy, then of focus − rival and the pairs ``beside``."""
+    """Return the language classifier of the start and each strategy, then of focus − rival and the pairs ``beside``.
+
+    Test sets in two languages, such as those of sentences with their translations, are left out.
+    """
     study = results.study
+    measured = {(cell, test.on): about["figures"]["datasets"][test.on]
+                for cell, about in results.about.items() for test in study.tests}  # fmt: skip
     shares = {
-        (cell, test.on): share
-        for cell, about in results.about.items()
-        for test in study.tests
-        if (share := (about["figures"]["datasets"][test.on].get("geometry") or {}).get("language_classifier"))
+        place: share
+        for place, found in measured.items()
+        if len(found["languages"]) > 2 and (share := (found.get("geometry") or {}).get("language_classifier"))
     }
     pairs = [*((name, "") for name in study.names), (study.focus, study.rival), *study.beside]
     every: list[Classified] = []
