@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,14 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return " ".join(message.split())
 
     return run
+
+
+@pytest.fixture
+def same_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Link vectors on one thread. With several, the same vectors give another graph each time, of another recall."""
+    from usearch.index import Index
+
+    monkeypatch.setattr(Index, "add", partialmethod(Index.add, threads=1))
 
 
 @pytest.fixture(scope="session")

@@ -217,6 +217,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
     assert EmbeddedStore(tmp_path).counts() == {"": 24}
 
 
+@pytest.mark.usefixtures("same_graphs")
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     monkeypatch.setattr(graph, "VISITS", 0)

@@ -19,6 +19,8 @@ from panglot.search.storage import graph, manifest, scan
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.store import ROUNDING, scores
 
+pytestmark = pytest.mark.usefixtures("same_graphs")
+
 
 def exact(vectors: Vectors, questions: Vectors, rows: np.ndarray, k: int = 10) -> list[set[str]]:
     scores = questions @ vectors[rows].astype(np.float16).astype(np.float32).T
