@@ -175,11 +175,9 @@ def classifiers(results: Results) -> list[Classified]:
     study = results.study
     measured = {(cell, test.on): about["figures"]["datasets"][test.on]
                 for cell, about in results.about.items() for test in study.tests}  # fmt: skip
-    shares = {
-        place: share
-        for place, found in measured.items()
-        if len(found["languages"]) > 2 and (share := (found.get("geometry") or {}).get("language_classifier"))
-    }
+    known = {place: (found.get("geometry") or {}).get("language_classifier")
+             for place, found in measured.items() if len(found["languages"]) > 2}  # fmt: skip
+    shares = {place: share for place, share in known.items() if share is not None}
     pairs = [*((name, "") for name in study.names), (study.focus, study.rival), *study.beside]
     every: list[Classified] = []
     for test, size, (one, other) in product(study.tests, study.sizes, pairs):
