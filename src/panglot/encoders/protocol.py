@@ -48,6 +48,14 @@ class Tokens(NamedTuple):
     starts: Sequence[int]  # Where each of the others begins, in characters.
 
 
+def behind(encoder: Encoder, attribute: str) -> Any:
+    """Return the encoder that has an attribute, looking behind caches and corrections, or None if there is none."""
+    found: Any = encoder
+    while found is not None and not hasattr(found, attribute):
+        found = getattr(found, "encoder", None) or getattr(found, "base", None)
+    return found
+
+
 class CutTexts:
     """Count the texts of a side that the model behind an encoder cuts, to warn of them once.
 
@@ -55,9 +63,7 @@ class CutTexts:
     """
 
     def __init__(self, encoder: Encoder, side: Side) -> None:
-        found: Any = encoder
-        while found is not None and not hasattr(found, "count_cut"):
-            found = getattr(found, "encoder", None) or getattr(found, "base", None)
+        found = behind(encoder, "count_cut")
         self._model, self._name, self._side = found, encoder.name, side
         self._cut = self._texts = 0
         if found is not None:

@@ -14,7 +14,7 @@ import langcodes
 import numpy as np
 
 from panglot.data.collection import Collection, Ints
-from panglot.encoders.protocol import Encoder
+from panglot.encoders.protocol import Encoder, behind
 from panglot.evaluation.exact_scores import Bools, Doubles
 from panglot.probe.pools import Outcome
 
@@ -172,11 +172,7 @@ def _fertility(tokens: int, english: str) -> str:
 
 def _count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
     """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer."""
-    # A cache or a correction wraps the encoder.
-    inner: Any = encoder
-    while inner is not None and not hasattr(inner, "model"):
-        inner = getattr(inner, "encoder", None) or getattr(inner, "base", None)
-    tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
+    tokenizer: Any = getattr(getattr(behind(encoder, "model"), "model", None), "tokenizer", None)
     if not callable(tokenizer) or not texts:  # endpoints and precomputed vectors have no tokenizer
         return None
     found: Any = tokenizer(list(texts), add_special_tokens=False, padding=False, truncation=False)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import chain, groupby, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.sentences import cut, graphemes, is_inside_run, pieces_needed, word_ends
-from panglot.encoders.protocol import Tokens
+from panglot.encoders.protocol import Tokens, behind
 from panglot.encoders.shipped import BUNDLED
 from panglot.encoders.tokenizers import Counter as TokenizerCounter
 from panglot.encoders.tokenizers import open_counter
@@ -111,9 +111,7 @@ class _TokenCounter:
     """Count the tokens of an encoder, or of the bundled one if it does not show its own."""
 
     def __init__(self, encoder: Encoder, progress: Callable[[str], None]) -> None:
-        found: Any = encoder
-        while found is not None and not hasattr(found, "tokens"):
-            found = getattr(found, "encoder", None) or getattr(found, "base", None)
+        found = behind(encoder, "tokens")
         self.longest: int | None = getattr(found, "max_length", None)
         if found is None:
             progress(f"{encoder.name} does not show its tokens, so those of {BUNDLED} are counted")
