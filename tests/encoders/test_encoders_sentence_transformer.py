@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numkong
 import numpy as np
 import pytest
 import torch
@@ -63,6 +64,23 @@ def test_bf16_costs_less_than_a_ten_thousandth(bundled: SentenceTransformerEncod
     a, b = halved.encode(TEXTS, "passage"), bundled.encode(TEXTS, "passage")
     assert np.sum(a * b, 1).min() > 0.9999
     assert halved.fingerprint != bundled.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("can", "precision"),
+    [
+        ({"skylake": True}, "fp32"),
+        ({"skylake": True, "genoa": True}, "bf16"),  # AMD, from Zen 4
+        ({"skylake": True, "genoa": True, "sapphire": True}, "fp32"),  # Intel, whose AMX is hidden
+        ({"skylake": True, "genoa": True, "sapphire": True, "sapphireamx": True}, "bf16"),
+        ({"neon": True, "neonbfdot": True}, "fp32"),
+    ],
+)
+def test_bf16_is_taken_where_its_products_are_faster(
+    can: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numkong, "get_capabilities", lambda: can)
+    assert choose_precision("auto", torch.device("cpu")) == precision
 
 
 def test_unit_length_float32_and_order(bundled: SentenceTransformerEncoder) -> None:
