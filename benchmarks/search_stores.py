@@ -76,10 +76,14 @@ def nearest(vectors: Vectors, queries: Vectors, among: str, *, rounded: bool = F
         numbers = range(begin, min(begin + PIECE, len(vectors)))
         part = np.array(numbers)[pool(among, numbers)]
         these = vectors[part].astype(np.float16).astype(np.float32) if rounded else vectors[part]
-        scores = np.hstack([best, queries @ these.T])
-        order = np.argsort(-scores, axis=1)[:, :K]
-        rows = np.take_along_axis(np.hstack([rows, np.broadcast_to(part, (len(queries), len(part)))]), order, 1)
-        best = np.take_along_axis(scores, order, 1)
+        scores = queries @ these.T
+        # Of 10,000,000, most pieces have nothing better for most queries.
+        better = np.flatnonzero((scores > best.min(axis=1, keepdims=True)).any(axis=1))
+        both = np.hstack([best[better], scores[better]])
+        order = np.argsort(-both, axis=1)[:, :K]
+        best[better] = np.take_along_axis(both, order, 1)
+        every = np.hstack([rows[better], np.broadcast_to(part, (len(better), len(part)))])
+        rows[better] = np.take_along_axis(every, order, 1)
     return rows.tolist()
 
 
