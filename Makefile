@@ -3,9 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-# One test process per core, up to four for the sake of memory, with one thread each: more would only wait for one
-# another.
-WORKERS := -n logical --maxprocesses 4 --dist loadfile
+# tests/conftest.py decides on the number of test processes. Each has one thread: more would only wait for one another.
+WORKERS := -n auto --dist loadfile
 test test-all test-lowest test-compat coverage: export OMP_NUM_THREADS = 1
 
 .PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench small clean

@@ -14,6 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from panglot._environment import cores, free_memory
 from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
 from panglot.training.settings import Settings
@@ -32,6 +33,15 @@ hypothesis.settings.load_profile("panglot")
 CHOSEN = os.environ.pop("PANGLOT_DATA", None) or os.environ.get("PANGLOT_TEST_DATA")
 if CHOSEN:
     os.environ["PANGLOT_TEST_DATA"] = CHOSEN
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist, nobody asks
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes to test in: one more than cores, because many tests wait for a server or a browser.
+
+    More than four, or than have some 5 GiB of free memory each, would not fit into the memory of most machines.
+    """
+    return max(1, min(cores() + 1, 4, free_memory() // (5 << 30)))
 
 
 @pytest.fixture(scope="session")

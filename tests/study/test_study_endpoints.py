@@ -14,8 +14,8 @@ from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.design import Study
-from panglot.study.endpoints import classifiers, contrast, primary, secondary, smallest_difference
-from panglot.study.estimates import Estimate, Results, t_test
+from panglot.study.endpoints import caution, classifiers, contrast, primary, secondary, smallest_difference
+from panglot.study.estimates import SIGNIFICANCE, Estimate, Results, SeedFigures, comparisons, t_test
 from panglot.study.worker import status_of
 
 TEXT = """
@@ -106,7 +106,7 @@ def test_a_difference_that_never_varies_is_equivalent_only_within_the_margin(tmp
         study = made(tmp_path / str(more))
         base = [0.25] * GROUPS
         values = {"start": base}
-        for seed in range(2):
+        for seed in study.seeds:
             for size in ("4", "all"):
                 values |= {f"mean-{size}-{seed}": base, f"hybrid-{size}-{seed}": [0.25 + more] * GROUPS}
         put(study, values, KEYS)
@@ -146,10 +146,39 @@ def test_other_endpoints_and_pairs_are_secondary_and_uncorrected(tmp_path: Path)
 
 
 def test_an_endpoint_without_its_cells_is_left_out_and_one_seed_decides_nothing(tmp_path: Path) -> None:
-    study = made(tmp_path)
+    study = made(tmp_path, ("seeds = [0, 1, 2, 3, 4]", "seeds = [0]"))
     assert primary(Results(study)) == []
     one, _ = primary(cells(study, {"hybrid-all": 0.5}, 0.0, seeds=1))
     assert (one.p, one.verdict, one.detectable) == (None, "undecided", None)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_nothing_is_tested_before_all_seeds_are_there(tmp_path: Path, seeds: int) -> None:
+    study = made(tmp_path)
+    results = cells(study, {"hybrid-4": 0.03, "hybrid-all": 0.03}, 0.001, seeds=seeds)
+    for one in (*primary(results), *secondary(results)):
+        assert (one.p, one.p_equivalence, one.detectable, one.difference.interval) == (None, None, None, None)
+        assert (one.verdict, one.seeds, len(one.by_seed)) == ("unfinished", f"{seeds} of 5", seeds)
+        assert one.difference.value == pytest.approx(np.mean(one.by_seed))
+    assert {each.p for each in comparisons(results)} == {None}
+    text = report.write(study, tmp_path / "report")
+    assert f"not tested yet, with {seeds} of 5 seeds" in text
+    assert "Nothing is tested before hybrid and mean have all of their 5 seeds." in text
+
+
+def test_the_caution_is_what_a_simulation_finds() -> None:
+    rng = np.random.default_rng(0)
+    for count, most in ((2, 0.13), (3, 0.08), (5, 0.06), (10, 0.055)):
+        # Seeds and question groups of the same kind in both, so that every difference that is found is not there.
+        false = 0
+        for _ in range(2000):
+            values = rng.normal(size=count)
+            draws = values[:, None] + rng.normal(scale=0.3 / count**0.5, size=1000)
+            shifted = SeedFigures(values + (off := rng.normal(scale=0.3 / count**0.5)), draws + off, 400)
+            false += (t_test(shifted)[1] or 0) < SIGNIFICANCE
+        assert most - 0.03 < false / 2000 < most + 0.015
+        said = caution([count, 12])
+        assert (f"With {count} seeds" in said and f"{100 * most:g} %" in said) == (count < 10)
 
 
 def test_strategies_that_share_no_size_have_no_finding(tmp_path: Path) -> None:

@@ -242,5 +242,5 @@ def test_the_report_counts_the_languages_that_batches_met(tmp_path: Path) -> Non
         write_json(file, about)
     text = to_markdown(Results(study), status_of(study))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| all")]
-    assert ["all languages", "hybrid", "1", "1", "–", "–", "cross 124, mono 90 to 94"] in rows
-    assert ["all languages", "mean", "1", "1", "–", "–", "–"] in rows
+    assert ["all languages", "hybrid", "32", "1", "1", "–", "–", "cross 124, mono 90 to 94"] in rows
+    assert ["all languages", "mean", "32", "1", "1", "–", "–", "–"] in rows

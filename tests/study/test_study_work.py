@@ -223,7 +223,7 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     assert page.count('class="upright') >= 4 * 3  # an interval for every point
     assert "Retention" in page
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
-    assert "more than mean, points" in text
+    assert "more than mean, % of the start" in text
     assert re.search(r"\| all languages \| hybrid \| \d+\.\d \[", text)  # of the start's value
     # Seen and unseen languages are distinguished: after training on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]

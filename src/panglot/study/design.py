@@ -163,6 +163,11 @@ class Study:
         """Return the sizes at which two strategies are trained."""
         return [size for size in self.sizes if all(self.strategy(name).allows(size) for name in (one, other))]
 
+    def shared_seeds(self, one: str, other: str) -> list[int]:
+        """Return the seeds with which two strategies are trained."""
+        return [seed for seed in self.seeds
+                if all(seed in (self.strategy(name).seeds or self.seeds) for name in (one, other))]  # fmt: skip
+
     def cells(self) -> tuple[Cell, ...]:
         """Return the cells to measure: the start, then seed by seed, so that all sizes have a first figure early."""
         trained = [

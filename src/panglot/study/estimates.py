@@ -229,8 +229,8 @@ class Comparison:
     """One figure, ``test|slice|figure``, of focus and rival at one number of languages.
 
     The gap is how much more of the start's value the focus keeps, as a share of that value. ``p`` is None if focus and
-    rival have one seed or one question group in common. ``corrected`` is after Holm's correction for all comparisons of
-    the study.
+    rival have one seed or one question group in common, or fewer seeds than the study has for them. ``corrected`` is
+    after Holm's correction for all comparisons of the study.
     """
 
     key: str
@@ -254,12 +254,15 @@ def comparisons(results: Results) -> list[Comparison]:
     """
     study = results.study
     found: list[tuple[str, int, Estimate, float | None]] = []
+    planned = len(study.shared_seeds(study.focus, study.rival))
     for test, part, figure in results.measured():
         if part not in FIXED or is_distance(figure):
             continue
         key = f"{test}|{part}|{figure}"
         pairs = ((size, difference(results, study.focus, study.rival, size, key)) for size in study.sizes)
-        found.extend((key, size, *pair) for size, pair in pairs if pair is not None)
+        for size, pair in pairs:
+            if pair is not None:
+                found.append((key, size, pair[0], pair[1] if pair[0].seeds == planned else None))
     corrected = iter(holm([p for *_, p in found if p is not None]))
     return [Comparison(key, size, gap, p, None if p is None else next(corrected)) for key, size, gap, p in found]
 
@@ -307,15 +310,16 @@ def combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigur
 def spread(gap: SeedFigures, *, seeds: int | None = None, groups: float | None = None) -> tuple[float, float]:
     """Return the standard error of a mean difference and its degrees of freedom (Welch and Satterthwaite).
 
-    The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts. The
-    error is 0 if nothing varies, or if fewer than two question groups have a value.
+    The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts. That
+    over draws of G groups is (G − 1) / G times too small, which is put right. The error is 0 if nothing varies, or if
+    fewer than two question groups have a value.
     ``seeds`` and ``groups`` are those of another study that varies as much, by default those of the difference.
     """
     over_groups = gap.draws.mean(axis=0)
     known = over_groups[np.isfinite(over_groups)]
     seeds, groups = seeds or len(gap.values), groups or gap.groups
     parts = [float(values.var(ddof=1)) if len(values) > 1 else 0.0 for values in (known, gap.values)]
-    parts[0] *= gap.groups / groups
+    parts[0] *= gap.groups / groups * gap.groups / max(1, gap.groups - 1)
     parts[1] /= seeds
     whole = sum(parts)
     if whole < 1e-24 or len(known) < 2:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from panglot._files import write_json, write_text
@@ -17,7 +17,7 @@ from panglot.report.markup import Child, Markup, legend, table_to_html, tag
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, simple_table
 from panglot.report.text import escape_markdown, table_to_markdown
 from panglot.study.design import START, Study
-from panglot.study.endpoints import Finding, classifiers, primary, secondary
+from panglot.study.endpoints import Finding, caution, classifiers, primary, secondary
 from panglot.study.estimates import (
     DRAWS,
     FIGURES,
@@ -33,6 +33,7 @@ from panglot.study.estimates import (
     size_key,
 )
 from panglot.study.worker import Status, rates_of, size_name, status_of
+from panglot.training.settings import Settings
 
 
 def write(study: Study, folder: Path) -> str:
@@ -121,7 +122,8 @@ def answers(results: Results) -> list[tuple[str, str, Table | None]]:
         unit = f"{study.focus} − {study.rival}, points"
         found.append(("Answer", _in_words(study, first), _forest(first, unit) if first else None))
         if others:
-            text = "These are no part of the answer. Their p-values are not corrected."
+            text = ("These are no part of the answer. Their p-values are not corrected. What has fewer seeds than"
+                    " planned is unfinished, and is not tested.")  # fmt: skip
             found.append(("Secondary endpoints", text, _forest(others, "difference, points")))
     heading = "All comparisons" if study.endpoints else "Answer"
     if not every:
@@ -141,6 +143,7 @@ def _in_words(study: Study, found: Sequence[Finding]) -> str:
         " question. Its variance is that over seeds plus that over draws of question groups, with the degrees of"
         f" freedom of Welch and Satterthwaite. Equivalence within {margin} is shown by two one-sided tests. Both kinds"
         " of p-values are corrected after Holm for the primary endpoints. Brackets are uncorrected 95 % intervals."
+        + caution(each.difference.seeds for each in found if each.p is not None)
     )
     if least:
         says.append("With a probability of 80 %, differences of this many points would be found in the first step of"
@@ -154,7 +157,8 @@ def _sentence(found: Finding, margin: str) -> str:
     less = f", by less than {margin}" if found.is_equivalent else ""
     says = {"better": f"is better than {found.other}{less}", "worse": f"is worse than {found.other}{less}",
             "equivalent": f"and {found.other} are equivalent within {margin}",
-            "undecided": f"and {found.other} are neither shown to differ nor shown to be equivalent"}  # fmt: skip
+            "undecided": f"and {found.other} are neither shown to differ nor shown to be equivalent",
+            "unfinished": f"and {found.other} are not tested yet, with {found.seeds} seeds"}  # fmt: skip
     return f"{found.endpoint.name}: {found.one} {says[found.verdict]} {size}"
 
 
@@ -165,11 +169,11 @@ def _forest(found: Sequence[Finding], heading: str) -> Table:
     scale = around([*ends, *margins, 0.0])
     rows: list[Row] = []
     for each in found:
-        cells = [Cell(f"{each.one} − {each.other}"), Cell(each.endpoint.contrast), _cell(each.difference, "+.2f", 100),
-                 Cell(format_p(each.p)), Cell(format_p(each.p_equivalence)),
+        cells = [Cell(f"{each.one} − {each.other}"), Cell(each.endpoint.contrast), Cell(each.seeds),
+                 _cell(each.difference, "+.2f", 100), Cell(format_p(each.p)), Cell(format_p(each.p_equivalence)),
                  Cell(f"{100 * each.detectable:.2f}" if each.detectable else MISSING), Cell(each.verdict)]  # fmt: skip
         rows.append(Row(each.endpoint.name, cells, track=_track(scale, each.difference, margins)))
-    heads = ["compared", "contrast", heading, "p", "p of equivalence", "detectable", "verdict"]
+    heads = ["compared", "contrast", "seeds", heading, "p", "p of equivalence", "detectable", "verdict"]
     columns = [Column(head, left=head in {"compared", "contrast", "verdict"}) for head in heads]
     return Table("Endpoints", columns, rows, corner="endpoint", axis=(scale, "score"))
 
@@ -195,8 +199,8 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
                  _cell(each.gap, "+.1f", 100), Cell(format_p(each.corrected)),
                  Cell({1: study.focus, -1: study.rival, 0: MISSING}[each.sign])]  # fmt: skip
         rows.append(Row(test, cells, track=_track(scale, each.gap)))
-    heads = ["figure", "measured on", "trained on", f"{study.focus} keeps, %", f"more than {study.rival}, points", "p",
-             "significantly more"]  # fmt: skip
+    heads = ["figure", "measured on", "trained on", f"{study.focus} keeps, %",
+             f"more than {study.rival}, % of the start", "p", "significantly more"]  # fmt: skip
     columns = [Column(head, left=place in {0, 1, 2, 6}) for place, head in enumerate(heads)]
     title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
     return Table(title, columns, rows, corner="test", axis=(scale, "score"))
@@ -222,6 +226,9 @@ def _classified(results: Results) -> list[tuple[str, str, Table]]:
 def _summary(study: Study, every: Sequence[Comparison]) -> str:
     """Return the counts of significant differences, and how they were tested."""
     tested = [comparison for comparison in every if comparison.corrected is not None]
+    planned = len(study.shared_seeds(study.focus, study.rival))
+    if not tested and any(comparison.gap.seeds < planned for comparison in every):
+        return f"Nothing is tested before {study.focus} and {study.rival} have all of their {planned} seeds."
     if not tested and all(comparison.gap.seeds > 1 for comparison in every):
         return "Nothing can be tested, because each figure is of a single question group."
     if not tested:
@@ -234,7 +241,7 @@ def _summary(study: Study, every: Sequence[Comparison]) -> str:
         f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
         f" difference, paired by seed and question. Its variance is that over {seeds} seeds plus that over"
         f" question groups. It is corrected after Holm for all {len(tested)} comparisons. Brackets are uncorrected 95 %"
-        " intervals."
+        " intervals." + caution(comparison.gap.seeds for comparison in tested)
     )
 
 
@@ -283,7 +290,8 @@ def _cell(found: Estimate | None, form: str, factor: int = 1) -> Cell:
 def _head(results: Results, status: Status) -> str:
     study = results.study
     rates = ", ".join(f"{name} {rate:g}" for name, rate in rates_of(study).items() if rate is not None)
-    seeds = f"there are {len(study.seeds)} seeds" if len(study.seeds) > 1 else "there is one seed"
+    finished = {len(results.seeds(name, size)) for size, name in product(study.sizes, study.names[1:])} - {0}
+    seeds = "there is one seed" if finished <= {1} else f"there are {_range(finished)} seeds"
     chosen = f" Learning rates were chosen on held-out training rows: {rates}." if rates else ""
     seen = [about["training"]["pairs"] for about in results.about.values() if about.get("training")]
     pairs = f"{min(seen):,} to {max(seen):,}" if seen else "the same number of"
@@ -307,21 +315,23 @@ def _about(results: Results, test: str) -> str:
 
 
 def _cost(results: Results) -> Table:
-    """Return a table of steps, seconds, conflicts and languages met per number of languages and strategy."""
+    """Return a table of batches, steps, median seconds, conflicts and languages met per size and strategy."""
     rows: list[list[str | Cell]] = []
     for size, name in product(results.study.sizes, results.study.names[1:]):
         trained = [about["training"] for cell, about in results.about.items()
                    if (cell.size, cell.strategy) == (size, name)]  # fmt: skip
         if not trained:
             continue
-        steps, seconds = (f"{mean(each[key] for each in trained):.0f}" for key in ("steps", "seconds"))
+        steps, seconds = mean(each["steps"] for each in trained), median(each["seconds"] for each in trained)
         mixed = [each for each in trained if "cosine" in each]
         cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else MISSING
         conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else MISSING
-        rows.append([size_name(size), name, steps, seconds, cosine, conflict, _met(trained)])
-    heads = ["training languages", "strategy", "steps", "seconds", "cosine of gradients", "gradients in conflict",
-             "languages met"]  # fmt: skip
-    return simple_table(heads, rows, left=[1, 6])
+        settings = {"batch_size": Settings.batch_size, **results.study.train, **results.study.strategy(name).settings}
+        rows.append([size_name(size), name, str(settings["batch_size"]), f"{steps:.0f}", f"{seconds:.0f}", cosine,
+                     conflict, _met(trained)])  # fmt: skip
+    heads = ["training languages", "strategy", "pairs per batch", "steps", "seconds (median)", "cosine of gradients",
+             "gradients in conflict", "languages met"]  # fmt: skip
+    return simple_table(heads, rows, left=[1, 7])
 
 
 def _met(trained: Sequence[Mapping[str, Any]]) -> str:
