@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import panglot
+from panglot import _environment
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -21,6 +23,27 @@ CORE: list[str] = PROJECT["project"]["dependencies"]
 
 def test_the_citation_has_the_version() -> None:
     assert f"\nversion: {panglot.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_figures_name_the_commit_of_their_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _environment.provenance(None)["commit"]
+    assert found is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found)
+    file = tmp_path / "src" / "panglot" / "_environment.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(_environment, "__file__", str(file))
+    assert _environment.commit() is None  # nothing but an installed package
+    call = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run([*call, "init", "--quiet"], check=True)
+    assert _environment.commit() is None  # no commit yet
+    file.write_text("")
+    subprocess.run([*call, "add", "."], check=True)
+    subprocess.run([*call, "commit", "--quiet", "--message", "m"], check=True)
+    first = _environment.commit()
+    assert re.fullmatch(r"[0-9a-f]{40}", first or "")
+    file.write_text("changed")
+    assert _environment.commit() == f"{first}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert _environment.commit() is None  # no git
 
 
 def test_pre_commit_runs_the_same_ruff() -> None:

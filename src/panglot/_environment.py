@@ -185,10 +185,25 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
     return precision
 
 
+def commit() -> str | None:
+    """Return the commit of the checkout that this file is in, with ``-dirty`` if it was changed since, or None."""
+    import subprocess
+
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    call = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
+    try:
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):  # There is no git, or it does not trust the owner of the folder.
+        return None
+
+
 def provenance(command: str | None) -> dict[str, Any]:
-    """Return what a dictionary of figures records of its origin: ``panglot, date, command, versions, machine``."""
+    """Return where figures come from: ``panglot, commit, date, command, versions, machine``."""
     return {
         "panglot": __version__,
+        "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "command": command,
         "versions": versions(),

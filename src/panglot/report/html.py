@@ -316,7 +316,7 @@ def _fact(key: str, value: str) -> Markup:
 
 
 def _facts(figures: Mapping[str, Any]) -> dict[str, str]:
-    single = ("panglot", "date", "command", "seconds")
+    single = ("panglot", "commit", "date", "command", "seconds")
     found = {key: _text(figures[key]) for key in single if figures.get(key) is not None}
     for group in ("model", "settings", "machine", "versions"):
         for key, value in (dig(figures, group) or {}).items():

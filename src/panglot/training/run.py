@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panglot._environment import machine, versions
+from panglot._environment import commit, machine, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
@@ -148,7 +148,7 @@ class Run:
             "compared": [*map(shareable, data.compared)], "left_out": data.left_out,
             "rows": {source.name: source.rows for source in data.sources},
             "plan": _PLAN, "memory": memory.to_dict(), "processes": processes,
-            "versions": versions(), "machine": machine(), "precision": precision,
+            "versions": versions(), "commit": commit(), "machine": machine(), "precision": precision,
         }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)
