@@ -51,8 +51,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "panglot": {"backend": "torch"},
     "panglot-numpy": {"backend": "auto"},
     "panglot-fp32": {"backend": "torch", "precision": "fp32"},
+    "panglot-bf16": {"backend": "torch", "precision": "bf16"},
     "openvino": {"backend": "openvino"},
     "openvino-fp32": {"backend": "openvino", "precision": "fp32"},
+    "openvino-bf16": {"backend": "openvino", "precision": "bf16"},
     "openvino-int8": {"backend": "openvino", "precision": "int8"},
 }
 """How each other side loads the model."""

@@ -196,7 +196,7 @@ def card(
 
 # {SMALL}
 
-{about} It comes with panglot, as its difference to `{BUNDLED}` in four bits per weight.
+{about} The model comes with panglot, as its difference to `{BUNDLED}` in four bits per weight.
 
 ```python
 import panglot
@@ -220,7 +220,8 @@ The folder in panglot's cache is a plain sentence-transformers folder. `panglot 
 
 ## What packing cost
 
-The weights are off by {loss["relative_error"]:.1%} of what training changed. On the texts of `{on}`, 1 − the cosine \
+The packed weights differ from the trained ones by {loss["relative_error"]:.1%} of what training changed. \
+On the texts of `{on}`, 1 − the cosine \
 between vectors of the trained model and of this one is {1 - loss["cosine"]["mean"]:.1e} in the mean and \
 {1 - loss["cosine"]["least"]:.1e} at most. Between the trained model and `{BUNDLED}`, it is \
 {1 - loss["start_cosine"]["mean"]:.1e} in the mean.
@@ -249,8 +250,11 @@ def _of_each(cards: Sequence[str], section: str) -> str:
         lines, known = each.splitlines(), shared.splitlines()
         text = each
         if len(lines) == len(known):
-            other = "\n".join(line for line, before in zip(lines, known, strict=True) if line != before)
-            text = f"As {first}, except:\n\n```toml\n{other}\n```"
+            other = [line for line, before in zip(lines, known, strict=True) if line != before]
+            # What the card says below the recipe is no TOML.
+            below = [line for line in other if line.startswith(("Versions: ", "Machine: "))]
+            recipe = "\n".join(line for line in other if line not in below)
+            text = "\n\n".join([f"As {first}, except:", f"```toml\n{recipe}\n```", *below])
         parts.append(f"### {name}\n\n{text}")
     return "\n\n".join(parts)
 

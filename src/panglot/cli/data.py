@@ -196,7 +196,7 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
 @options.column_option
 def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **reading: Any) -> None:
-    """Make rows of HTML, Markdown, PO and XLIFF files and files of documents, or of all of them in folders.
+    """Make rows of pages, of translation files (PO, XLIFF) and of files of documents, or of all of them in folders.
 
     Files of documents are those that `panglot index` takes, but they need no id.
 

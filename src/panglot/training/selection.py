@@ -245,15 +245,16 @@ def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], sum
     chosen = ""
     if "suite" in summary:
         score = summary["scoreboard"]["differences"][_name(summary["share"])]["score"]
-        chosen = f"\nThe weights were chosen on the suite `{summary['suite']}`: score {score:+.3f} to the start.\n"
+        suite = summary["suite"]
+        chosen = f"\nThe weights were chosen on the suite `{suite}`, where the score less that of the start is {score:+.3f}.\n"
     return f"""---
 {metadata(output.name, origin_of(opened[0].name, opened[0].folder), [], [])}
 ---
 
 # {output.name}
 
-The average of the weights of models, made by [panglot](https://github.com/panglot/panglot). `average.json` has the
-details.
+An average of the weights of several models, made by [panglot](https://github.com/panglot/panglot). `average.json` has
+the details.
 
 | model | weight |
 |---|--:|

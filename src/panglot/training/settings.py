@@ -72,8 +72,8 @@ class Settings:
         mixing: Way to combine the gradients of several objectives. With ``none``, a step is one batch, as ``batches``
             says. Otherwise a step has one batch per objective. ``mean``, ``sum`` and ``weighted`` are standard gradient
             mixing, and the others consider conflicts (:class:`panglot.training.aggregation.Aggregator`).
-        objectives: Objectives to mix, ``NAME[:WEIGHT]`` each: a kind of batches, ``distill`` (2004.09813), ``language``
-            (one objective per language) or ``pair`` (one per language pair), as in
+        objectives: Objectives to mix, ``NAME[:WEIGHT]`` each: a kind of batches except ``hybrid``, ``distill``
+            (2004.09813), ``language`` (one objective per language) or ``pair`` (one per language pair), as in
             :func:`panglot.batching.objectives.parse_objectives`.
         objectives_per_step: Number of objectives that each step draws. 0 takes all.
         batch_size: Number of pairs per step over all processes. With ``mixing``, pairs per step and objective.
