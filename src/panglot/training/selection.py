@@ -245,8 +245,8 @@ def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], sum
     chosen = ""
     if "suite" in summary:
         score = summary["scoreboard"]["differences"][_name(summary["share"])]["score"]
-        suite = summary["suite"]
-        chosen = f"\nThe weights were chosen on the suite `{suite}`, where the score less that of the start is {score:+.3f}.\n"
+        where = f"on the suite `{summary['suite']}`, where the score less that of the start is {score:+.3f}"
+        chosen = f"\nThe weights were chosen {where}.\n"
     return f"""---
 {metadata(output.name, origin_of(opened[0].name, opened[0].folder), [], [])}
 ---
