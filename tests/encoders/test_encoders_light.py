@@ -63,14 +63,16 @@ def test_vectors_of_the_real_models_are_those_of_torch(name: str) -> None:
     assert isinstance(expected, SentenceTransformerEncoder)
     assert found.fingerprint == expected.fingerprint
     assert fast.fingerprint == load(name).fingerprint
+    # Both have the same architecture and tokenizer, so long texts of one are enough.
+    texts, cut = (REAL, 2) if name == "bundled" else (REAL[:-3], 0)
     for side in SIDES:
-        ours, theirs = (each.encode(REAL, side) for each in (found, expected))
+        ours, theirs = (each.encode(texts, side) for each in (found, expected))
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
         np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-6)
-        assert (fast.encode(REAL, side) * theirs).sum(axis=1).min() > 0.999
-        assert found.window(REAL, side) == expected.window(REAL, side)
-        assert found.count_cut(REAL, side) == expected.count_cut(REAL, side) == 2
-    assert found.tokens(REAL) == expected.tokens(REAL)
+        assert (fast.encode(texts, side) * theirs).sum(axis=1).min() > 0.999
+        assert found.window(texts, side) == expected.window(texts, side)
+        assert found.count_cut(texts, side) == expected.count_cut(texts, side) == cut
+    assert found.tokens(texts) == expected.tokens(texts)
     assert found.encode([], "question").shape == (0, 384)
 
 

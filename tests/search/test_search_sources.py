@@ -379,13 +379,13 @@ def test_an_index_of_a_folder_is_updated(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(index) == 8
 
 
-def test_update_on_the_command_line(tmp_path: Path) -> None:
+def test_update_on_the_command_line(tmp_path: Path, small_model: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "a.md").write_text(f"# Printing\n\n{SAID['en'][1]}")
 
     def indexed(*more: str) -> Any:
-        call = [str(folder), "--output", str(tmp_path / "index"), "--model", "bundled", "--json", "-", *more]
+        call = [str(folder), "--output", str(tmp_path / "index"), "--model", str(small_model), "--json", "-", *more]
         result = CliRunner().invoke(index_command, call)
         return json.loads(result.stdout) if not result.exit_code else str(result.exception)
 
