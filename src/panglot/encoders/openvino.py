@@ -30,12 +30,12 @@ _GROUP = 64
 class OpenVinoEncoder(SentenceTransformerEncoder):
     """Encode with a sentence-transformers model whose transformer runs in OpenVINO.
 
-    On CPUs with bfloat16, it is somewhat faster than torch, at the same accuracy. Opening takes some seconds longer,
+    Where ``auto`` is bf16, it is somewhat faster than torch, at the same accuracy. Opening takes some seconds longer,
     because the model is converted. Needs ``pip install 'panglot[openvino]'``.
 
     ``precision="int8"`` multiplies integers in linear layers: weights have one scale per output channel, activations
     one per 64 components of a token. Values of attention stay in ``fp32`` (cosine to ``fp32`` above .999). ``int8`` is
-    faster than ``fp32``. On CPUs with bfloat16, ``bf16`` is faster for documents and more exact, so ``auto`` never
+    faster than ``fp32``. Where ``auto`` takes ``bf16``, that is faster for documents and more exact. ``auto`` never
     chooses ``int8``.
 
     Raises:

@@ -56,7 +56,7 @@ class SentenceTransformerEncoder:
     Args:
         path_or_name: The folder, or ``owner/model`` on the hub.
         device: A device of torch. By default a GPU if there is one.
-        precision: The precision of products. ``auto`` is ``bf16`` if the processor has it (cosine to ``fp32`` above
+        precision: The precision of products. ``auto`` is ``bf16`` where it is faster (cosine to ``fp32`` above
             .9999), else ``fp32``. ``int8`` is for OpenVINO. The returned vectors are always float32.
         max_length: The number of tokens to which texts are cut. By default the model's own.
         batch_tokens: The number of tokens per batch.
