@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-# tests/conftest.py decides on the number of test processes. Each has one thread: more would only wait for one another.
-WORKERS := -n auto --dist loadfile
+# tests/conftest.py decides on the number of test processes and the order of files. Each process has one thread: more
+# would only wait for one another.
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 test test-all test-lowest test-compat coverage: export OMP_NUM_THREADS = 1
 
 .PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench small clean

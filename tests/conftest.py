@@ -35,6 +35,11 @@ if CHOSEN:
     os.environ["PANGLOT_TEST_DATA"] = CHOSEN
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of few but long tests, so that no process is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.stem not in ("test_encoders_openvino", "test_examples"))
+
+
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist, nobody asks
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes to test in: one more than cores, because many tests wait for a server or a browser.
