@@ -10,7 +10,8 @@ from service_made import Encoder
 from panglot.search.index import Index
 from panglot.search.storage import graph, segment_writer
 from panglot.service import app
-from panglot.service.limits import Access, Limits
+from panglot.service.batcher import Limits
+from panglot.service.middleware import Access
 from panglot.service.serve import serve
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from panglot.data.letters import LONE_SURROGATE
 from panglot.data.rows import as_text
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
+from panglot.service.batcher import Limits
 from panglot.service.engine import Engine
 from panglot.service.errors import CLIENT_GONE, DOCUMENTED, Json, RequestError
-from panglot.service.limits import Limits
 from panglot.service.middleware import DOCUMENTS, NOTES, STREAM
 
 _ROW = {

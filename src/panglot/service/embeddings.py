@@ -18,9 +18,9 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from panglot._environment import __version__, cores
 from panglot.data.letters import LONE_SURROGATE
 from panglot.encoders.protocol import Side, Vectors
+from panglot.service.batcher import Limits
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
-from panglot.service.limits import Limits
 from panglot.service.middleware import EMBED, EMBEDDINGS, NOTES, RERANK
 
 #: The side that a model's name selects by its suffix.
