@@ -193,8 +193,7 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
     """
     number, first, size, written = 0, 1, 0, 0
     most = min(_FIRST_PIECE, limits.documents)
-    rows: list[dict[str, Any]] = []
-    ids = set[str]()
+    rows: dict[str, dict[str, Any]] = {}  # By id.
     async for line in _lines(request, limits):
         number += 1
         if text := (line.removeprefix(BOM) if number == 1 else line).strip():
@@ -203,26 +202,23 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
                 problem, hint = f"line {number:,} is not a JSON object", "write one document per line"
                 hint = _written_before(written + len(rows), hint)
                 if rows:
-                    yield first, rows
+                    yield first, [*rows.values()]
                 raise RequestError(400, problem, hint=hint, field="documents", code="invalid")
-            if (name := _id(row)) in ids:
-                yield first, rows
+            if (name := _id(row)) in rows:
+                yield first, [*rows.values()]
                 written += len(rows)
-                first, size, rows = number, 0, []
-                ids.clear()
-            rows.append(row)
-            ids.add(name)
+                first, size, rows = number, 0, {}
+            rows[name] = row
             size += len(line)
         if len(rows) >= most or size >= _PIECE:
             begin = time.monotonic()
-            yield first, rows
+            yield first, [*rows.values()]
             fast = time.monotonic() - begin < limits.seconds / 10
             most = min(2 * most, limits.documents) if fast else max(most // 2, 1)
             written += len(rows)
-            first, size, rows = number + 1, 0, []
-            ids.clear()
+            first, size, rows = number + 1, 0, {}
     if rows:
-        yield first, rows
+        yield first, [*rows.values()]
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

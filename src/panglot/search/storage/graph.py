@@ -1,4 +1,4 @@
-"""Approximate neighbours: an HNSW graph (arXiv 1603.09320) over vectors of 8-bit numbers.
+"""Approximate vectors: 8-bit numbers, and an HNSW graph (arXiv 1603.09320) over them.
 
 The graph only finds candidates, and their order comes from the stored vectors. It can therefore be coarse: a graph over
 8-bit numbers is smaller and several times faster to build and to search than one over half precision, and has a higher
