@@ -23,12 +23,12 @@ from panglot.search.document import Filter
 from panglot.search.queries import example_queries
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
-from panglot.service.batcher import Limits
+from panglot.service.batcher import Limits, Rates
 from panglot.service.document_routes import add_documents
 from panglot.service.embeddings import add_embeddings, add_tei
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, invalid, of_panglot
-from panglot.service.middleware import NOTES, Access, Guard, Metrics, Rates
+from panglot.service.middleware import NOTES, Access, Guard, Metrics
 
 if TYPE_CHECKING:
     from panglot.search.index import Index

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import hmac
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from panglot._errors import PanglotError
-from panglot.service.batcher import Limits
+from panglot.service.batcher import Limits, Rates
 from panglot.service.errors import CLIENT_GONE, RequestError
 
 _logger = logging.getLogger(__name__)
@@ -193,35 +192,6 @@ class Access:
     def rate(self, key: Key) -> int:
         """Return the requests per minute of a key. 0: any number."""
         return self.key_rate if key.rate is None else key.rate
-
-
-class Rates:
-    """Bound the requests per minute of each key, all of which may come at once. Only the event loop uses it.
-
-    >>> rates = Rates()
-    >>> [rates.take("key", 2, now) for now in (0.0, 0.0)], rates.take("other", 2, 0.0), rates.take("key", 2, 30.0)
-    ([None, None], None, None)
-    >>> rates.take("key", 2, 45.0)
-    Traceback (most recent call last):
-    panglot.service.errors.RequestError: ...
-    """
-
-    def __init__(self) -> None:
-        self._left: dict[str, tuple[float, float]] = {}  # By key, how many were left, and when.
-
-    def take(self, key: str, per_minute: int, now: float) -> None:
-        """Count a request of a known key at a time in seconds, or refuse it with status 429. 0 allows any number."""
-        if not per_minute:
-            return
-        left, before = self._left.get(key, (float(per_minute), now))
-        left = min(per_minute, left + (now - before) * per_minute / 60)
-        # Sums of parts of a minute are not exact, and whoever waited as long as told must not be refused.
-        allowed = left > 1 - 1e-6
-        self._left[key] = max(0.0, left - allowed), now
-        if not allowed:
-            wait = {"Retry-After": str(math.ceil((1 - left) * 60 / per_minute))}
-            problem = f"this key may send {per_minute:,} requests per minute"
-            raise RequestError(429, problem, hint="send fewer, or wait", code="key_rate", headers=wait)
 
 
 def _path_of(scope: Scope) -> str:
