@@ -299,7 +299,8 @@ def main() -> None:
 
 def serve_without_model(folder: Path) -> None:
     """Serve an index with random vectors."""
-    from panglot.service.limits import Access, Limits
+    from panglot.service.batcher import Limits
+    from panglot.service.middleware import Access
     from panglot.service.serve import serve
 
     index = Index.open(folder, model=NoModel())

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from panglot.cli.index import index_command, serve_command
-from panglot.service.limits import Limits
+from panglot.service.batcher import Limits
 
 yaml = pytest.importorskip("yaml")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search_store_model import Dice, Model
 
-from panglot.search.storage import graph, segments
+from panglot.search.storage import graph, segment_writer
 from panglot.search.storage.embedded import EmbeddedStore
 
 
@@ -25,7 +25,7 @@ def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    segments.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 10, 0
+    segment_writer.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 10, 0
     for number in operations(int(sys.argv[2]), EmbeddedStore(Path(sys.argv[1]))):
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()

@@ -21,10 +21,10 @@ from search_store_writer import operations
 
 from panglot import PanglotError
 from panglot.search.document import Document
-from panglot.search.storage import embedded, graph, manifest, segments
+from panglot.search.storage import embedded, graph, manifest, segment_writer
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.manifest import Manifest
-from panglot.search.storage.version import Version
+from panglot.search.storage.segments import Version
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
@@ -68,7 +68,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
 def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MERGED", 2)
+    monkeypatch.setattr(segment_writer, "MERGED", 2)
     store, model = made(tmp_path, seed=5)
     documents, vectors = Dice(7).documents(6)
     left = step
@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_nothing_and_a_deletion_works_on_a_full_disk(
 
 
 def test_a_merge_that_fails_does_not_fail_the_write_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "MERGED", 2)
+    monkeypatch.setattr(segment_writer, "MERGED", 2)
     store, model = made(tmp_path, calls=1)
     write = Manifest.write
     merging: list[bool] = []
@@ -159,7 +159,7 @@ def test_a_reader_notices_a_store_that_another_index_put_there(tmp_path: Path) -
 def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MERGED", 3)
+    monkeypatch.setattr(segment_writer, "MERGED", 3)
     writer, model = made(tmp_path)
     reader, old = EmbeddedStore(tmp_path), Model()
     old.upsert(list(model.documents.values()), {

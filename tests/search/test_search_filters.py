@@ -19,7 +19,7 @@ from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Document
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.index import Index
 from panglot.search.ranking.modes import MODES
-from panglot.search.storage import columns, embedded, graph, milvus, segments
+from panglot.search.storage import columns, embedded, graph, milvus, segment_writer
 from panglot.search.storage import milvus_client as client
 from panglot.search.storage.embedded import EmbeddedStore
 
@@ -391,7 +391,7 @@ def test_kinds_are_those_of_the_documents_that_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, old: bool
 ) -> None:
     if old:  # Segments of older versions do not count values by kind.
-        plain = segments.write_segment
+        plain = segment_writer.write_segment
         monkeypatch.setattr(
             embedded, "write_segment", lambda *given, **more: replace(plain(*given, **more), kinds=None)
         )

@@ -15,7 +15,7 @@ from search_store_model import WIDE, clusters, filled, unit
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
 from panglot.search.filter_syntax import parse_filter
-from panglot.search.storage import graph, manifest, scan
+from panglot.search.storage import graph, manifest, nearest
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.store import ROUNDING, scores
 
@@ -38,8 +38,8 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert segment.own_graphs == {"plain": {"ja": segment.own_graphs["plain"]["ja"]}}
     assert {name for name in segment.files if "usearch" in name} == {"plain.usearch", "plain.2.usearch"}
     scans: list[int] = []
-    compare = graph.scan
-    monkeypatch.setattr(graph, "scan", lambda *given: scans.append(given[-1].live) or compare(*given))
+    compare = nearest.scan
+    monkeypatch.setattr(nearest, "scan", lambda *given: scans.append(given[-1].live) or compare(*given))
     rows = np.arange(len(vectors))
     gone = np.zeros(len(vectors), np.bool_)
 
@@ -160,7 +160,7 @@ def test_vectors_of_few_large_numbers_are_scaled_by_the_largest() -> None:
     def factors(vectors: np.ndarray[Any, Any]) -> tuple[float, float, float]:
         unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
         sizes = np.abs(unit.astype(np.float32))
-        return scan.scale(unit), 127 / float(np.quantile(sizes, 0.9999)), 127 / float(sizes.max())
+        return graph.scale(unit), 127 / float(np.quantile(sizes, 0.9999)), 127 / float(sizes.max())
 
     generator = np.random.default_rng(0)
     chosen, clipping, _ = factors(generator.normal(size=(4000, 64)))
@@ -178,7 +178,7 @@ def test_a_filter_finds_the_best_even_where_8_bit_numbers_are_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
-    monkeypatch.setattr(scan, "FEW", 0)
+    monkeypatch.setattr(nearest, "FEW", 0)
     dice = np.random.default_rng(0)
     # Of each cluster, ten rows differ by less than a step of the 8-bit numbers. Some have numbers beyond their range.
     vectors = unit(np.repeat(clusters(400), 10, axis=0) + 2e-5 * dice.normal(size=(4000, WIDE)))

@@ -13,7 +13,7 @@ from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, clu
 
 from panglot._files import lock
 from panglot.search.document import Document
-from panglot.search.storage import graph, manifest, segments
+from panglot.search.storage import graph, manifest, segment_writer
 from panglot.search.storage.embedded import EmbeddedStore
 
 
@@ -21,7 +21,7 @@ class Merging:
     """A store whose merge has begun in another thread and waits, before its result takes the place of the segments."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(segments, "MERGED", 2)
+        monkeypatch.setattr(segment_writer, "MERGED", 2)
         monkeypatch.setattr(graph, "MIN_ROWS", 21)
         monkeypatch.setattr(graph, "VISITS", 0)
         self.model, written, self._free = Model(), threading.Event(), threading.Event()
@@ -99,7 +99,7 @@ def test_what_a_killed_merge_leaves_is_removed_by_the_next_write(tmp_path: Path)
 
 
 def test_many_writers_lose_nothing_while_all_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "MERGED", 2)
+    monkeypatch.setattr(segment_writer, "MERGED", 2)
     EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
 
@@ -150,7 +150,7 @@ def test_segments_stay_few_within_a_bulk_load_too(tmp_path: Path, monkeypatch: p
     with store.bulk():
         for number in range(200):
             store.upsert([Document(str(number), "x")], {"plain": vectors[number : number + 1]})
-            assert len(store._current().segments) < 3 * segments.MERGED
+            assert len(store._current().segments) < 3 * segment_writer.MERGED
             assert not any(segment.tables["plain"].graph for segment in store._current().segments)
     (segment,) = store._current().segments
     assert segment.tables["plain"].graph
@@ -184,7 +184,7 @@ def test_segments_stay_few(tmp_path: Path) -> None:
     one = unit(np.ones((1, DIMENSION)))
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
-        assert len(store._current().segments) < 2 * segments.MERGED
+        assert len(store._current().segments) < 2 * segment_writer.MERGED
         # What was merged again, too, is off the disk.
         assert len(list((tmp_path / "segments").iterdir())) == len(store._current().segments)
     assert store.counts() == {"": 30}

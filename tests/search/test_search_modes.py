@@ -89,7 +89,9 @@ def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[st
 
 
 def balanced(cosine: Any, codes: list[str]) -> Any:
-    return MODES["balanced"].adjustment(cosine, codes)
+    adjustment = MODES["balanced"].adjustment
+    assert adjustment is not None
+    return adjustment(cosine, codes)
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("ab")), min_size=1, max_size=20), st.floats(-0.5, 0.5))

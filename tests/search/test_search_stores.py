@@ -21,7 +21,7 @@ from panglot.encoders.protocol import Vectors
 from panglot.search.document import Condition, Document
 from panglot.search.index import Index
 from panglot.search.metadata import open_store
-from panglot.search.storage import segments
+from panglot.search.storage import segment_writer
 from panglot.search.storage.store import Store
 
 Opened = Callable[..., Store]
@@ -56,7 +56,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 def test_the_embedded_store_does_what_the_model_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MERGED", 3)
+    monkeypatch.setattr(segment_writer, "MERGED", 3)
     play(partial(opened, "", tmp_path), seed, steps=40)
 
 

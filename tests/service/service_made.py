@@ -21,7 +21,7 @@ from panglot.search.ranking.modes import LanguageStats
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app
-from panglot.service.limits import Limits
+from panglot.service.batcher import Limits
 from panglot.service.serve import server_config
 
 DIMENSION = 16

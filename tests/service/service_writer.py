@@ -8,14 +8,15 @@ import sys
 from service_made import Encoder
 
 from panglot.search.index import Index
-from panglot.search.storage import graph, segments
+from panglot.search.storage import graph, segment_writer
 from panglot.service import app
-from panglot.service.limits import Access, Limits
+from panglot.service.batcher import Limits
+from panglot.service.middleware import Access
 from panglot.service.serve import serve
 
 if __name__ == "__main__":
     assert app  # Imports take longer than all else, so that services are forked from one process.
-    segments.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 40, 0
+    segment_writer.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 40, 0
     for _ in sys.stdin:
         if not (child := os.fork()):
             index = Index.open(sys.argv[1], model=Encoder(fails=False))

@@ -26,8 +26,9 @@ from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.storage import graph
-from panglot.service.batcher import StoppedError, Writer
-from panglot.service.limits import Access, Key, Limits
+from panglot.service.batcher import Limits, StoppedError
+from panglot.service.middleware import Access, Key
+from panglot.service.writer import Writer
 
 READ, WRITE = "a-key-of-24-characters-1", "b-key-of-24-characters-2"
 

@@ -25,9 +25,9 @@ from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import snapshot
 from panglot.search.ranking.modes import LanguageStats
+from panglot.service.batcher import Limits
 from panglot.service.engine import Engine
-from panglot.service.limits import Access, Limits
-from panglot.service.middleware import Metrics
+from panglot.service.middleware import Access, Metrics
 
 TEXTS = {
     "en": (

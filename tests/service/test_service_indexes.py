@@ -14,7 +14,8 @@ from service_made import Encoder, lines, serving
 from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.service.limits import Access, Key, Limits
+from panglot.service.batcher import Limits
+from panglot.service.middleware import Access, Key
 from panglot.service.serve import open_indexes
 
 HELP = [Document("h1", "Click Print to print the sheet.", language="en"), Document("h2", "Speichern.", language="de")]

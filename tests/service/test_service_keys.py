@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from service_made import Index, serving, until
 
 from panglot._errors import PanglotError
+from panglot.service.batcher import Rates
 from panglot.service.errors import RequestError
-from panglot.service.limits import Access, Key, Rates, find_key, read_keys
+from panglot.service.middleware import Access, Key, find_key
+from panglot.service.serve import read_keys
 
 KEY = "0123456789abcdef"
 

@@ -20,8 +20,9 @@ import panglot
 from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
 from panglot.service import errors
+from panglot.service.batcher import Limits
 from panglot.service.embeddings import shorter_dimensions
-from panglot.service.limits import Access, Key, Limits
+from panglot.service.middleware import Access, Key
 
 NAME = "small/letters"
 

@@ -19,7 +19,7 @@ import pytest
 from service_made import Index, lines, serving, until
 
 from panglot._errors import PanglotError
-from panglot.service.limits import Limits
+from panglot.service.batcher import Limits
 
 
 def ask(url: str, question: str) -> httpx.Response:

@@ -18,7 +18,8 @@ from service_made import Index, lines, serving, until
 from panglot.search.document import Document
 from panglot.search.ranking.reranking import MATCH, MAX_SENTENCES, Sentences
 from panglot.service.app import add_page
-from panglot.service.limits import Access, Key, Limits
+from panglot.service.batcher import Limits
+from panglot.service.middleware import Access, Key
 from panglot.service.serve import JsonLines
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")

@@ -16,7 +16,8 @@ from service_made import Encoder, serving, until
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.service.limits import Access, Key, Limits
+from panglot.service.batcher import Limits
+from panglot.service.middleware import Access, Key
 
 PLACE = "/documents/stream"
 

@@ -12,7 +12,7 @@ import pytest
 from service_made import Index, serving
 
 from panglot.encoders.sentence_transformer import Reranker
-from panglot.service.limits import Limits
+from panglot.service.batcher import Limits
 
 TEXTS = ["click save to keep the file", "click print to print the sheet", "water the garden"]
 QUERY = "how to print the sheet"

@@ -313,8 +313,9 @@ def serve_command(
     """
     require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.search.index import Index
-    from panglot.service.limits import Access, Limits, read_keys
-    from panglot.service.serve import open_indexes, serve
+    from panglot.service.batcher import Limits
+    from panglot.service.middleware import Access
+    from panglot.service.serve import open_indexes, read_keys, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.
     access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"), key_rate)

@@ -239,8 +239,8 @@ class Index:
             PanglotError: The documents cannot be read, or their metadata do not fit those of the index, which is found
                 before any is added. Or the encoder does not give finite vectors.
         """
+        from panglot.search.ingest.build import checked_addition
         from panglot.search.ingest.shards import encoded
-        from panglot.search.ingest.update import checked_addition
 
         number, cuts = 0, CutTexts(self.encoder, "passage")
         with checked_addition(documents, self.encoder, self.store, self.folder) as pieces, self.store.bulk():
@@ -266,8 +266,8 @@ class Index:
             PanglotError: The documents cannot be read, or fields of metadata whose values were of one kind no longer
                 are, which is found before anything is changed. Or another process updates the index.
         """
+        from panglot.search.ingest.build import checked_update
         from panglot.search.ingest.shards import encoded
-        from panglot.search.ingest.update import checked_update
 
         done = {"added": 0, "changed": 0, "deleted": 0}
         with checked_update(documents, self.encoder, self.store, self.folder, progress) as (pieces, found):

@@ -232,7 +232,8 @@ def _adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> li
     # Hybrid search ranks a second time, so that the cosine of the first may be in the explanation.
     cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
     languages = [each.language for each in documents]
-    added = MODES[request.mode].adjustment(cosine, languages)
+    adjustment = MODES[request.mode].adjustment
+    added = adjustment(cosine, languages) if adjustment else None
     if request.preferred_languages:
         boost = np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
         added = boost if added is None else added + boost

@@ -23,12 +23,12 @@ from panglot.search.document import Filter
 from panglot.search.queries import example_queries
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
+from panglot.service.batcher import Limits, Rates
 from panglot.service.document_routes import add_documents
 from panglot.service.embeddings import add_embeddings, add_tei
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
-from panglot.service.limits import Access, Limits, Rates
-from panglot.service.middleware import NOTES, Guard, Metrics
+from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, invalid, of_panglot
+from panglot.service.middleware import NOTES, Access, Guard, Metrics
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -145,8 +145,8 @@ def _add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
     async def search_batch(body: Any, request: Request) -> Json:
         searches = [_request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
         if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
-            problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
-            raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
+            problem = f"`k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
+            raise invalid("searches", problem, "ask for fewer results")
         work = engine.search(searches, request.scope[NOTES], several=True)
         return Json({"results": await engine.outcome(work, request)})
 

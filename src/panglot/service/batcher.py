@@ -1,26 +1,156 @@
-"""Encode the texts of many requests together, and write to the index, each on a thread of its own."""
+"""Admit requests, so many at once and per minute, and encode the texts of many together on a thread of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import queue
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, get_args
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple, get_args
 
 import numpy as np
 
+from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors
-
-if TYPE_CHECKING:
-    from panglot.search.storage.store import Store
+from panglot.service.errors import RequestError
 
 _logger = logging.getLogger(__name__)
+
+_MOST_TOKENS = 512  # Of one text. Most models read no more.
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a service. Requests above them are refused at once instead of waiting without end.
+
+    Attributes:
+        queue: Requests in progress or waiting. The next one gets status 429.
+        queue_tokens: Tokens of those requests that do not fit into one batch. A single request may have more.
+        batch_tokens: Tokens that are encoded together. A request waits for at most one batch before its own.
+        body: Bytes of a request for embeddings, or to write documents. Other requests may have 256 KiB at most. Larger
+            ones get status 413.
+        texts: Texts per request for embeddings.
+        documents: Documents per request to write them.
+        characters: Characters per text.
+        seconds: Time for a request to arrive, and again for its response. Then it gets status 408 or 504.
+        refresh: Seconds between two checks for a newer version of the index.
+    """
+
+    queue: int = 256
+    queue_tokens: int = 131_072
+    batch_tokens: int = 2_048
+    body: int = 8 << 20
+    texts: int = 2_048
+    documents: int = 500
+    characters: int = 100_000
+    seconds: float = 60.0
+    refresh: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can meet."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not 0 < value < math.inf:
+                problem = f"`{each.name}` must be a number above 0, got {value}"
+                raise PanglotError(problem, field=each.name, hint="give a positive number")
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate the tokens of a text without a tokenizer, as a quarter of its bytes in UTF-8 and a prompt.
+
+    For a subword vocabulary, the estimate is right to a factor of about 2 in any script. It is 512 at most.
+
+    >>> estimate_tokens("Wie drucke ich nur einen Teil?"), estimate_tokens("表の一部だけを印刷するには?")
+    (11, 14)
+    >>> estimate_tokens("a" * 10_000)
+    512
+    """
+    return min(_MOST_TOKENS, len(text.encode("utf-8", "replace")) // 4 + 4)
+
+
+def _retry_after(waiting: int, rate: float) -> int:
+    """Return the seconds after which a refused client may try again, for the waiting tokens and tokens per second.
+
+    >>> _retry_after(9_000, 3_000.0), _retry_after(10, 3_000.0), _retry_after(9_000, 0), _retry_after(10**9, 1)
+    (3, 1, 1, 60)
+    """
+    return min(60, max(1, round(waiting / rate))) if rate > 0 else 1
+
+
+def _has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
+    """Return whether a request may join the ``requests`` in progress, of which the large ones have ``large`` tokens.
+
+    Requests that fit into one batch have ``more = 0`` and are limited in number only, so that a large one never keeps
+    them out. If no other request is large, the new one may have any number of tokens.
+
+    >>> limits = Limits(queue=2, queue_tokens=100)
+    >>> [_has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
+    [True, True, False, True]
+    >>> _has_room(2, 0, 0, limits)
+    False
+    """
+    return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)
+
+
+class Admission:
+    """Count the requests in progress. Only the event loop uses it, so that it needs no lock."""
+
+    def __init__(self, limits: Limits, rate: Callable[[], float]) -> None:
+        self._limits, self._rate = limits, rate
+        self.requests = self.tokens = self._large = 0
+
+    @contextlib.contextmanager
+    def enter(self, tokens: int) -> Generator[None]:
+        """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait."""
+        large = tokens if tokens > self._limits.batch_tokens else 0
+        if not _has_room(self.requests, self._large, large, self._limits):
+            problem, hint = "too many requests are waiting", "try again later"
+            headers = {"Retry-After": str(_retry_after(self.tokens, self._rate()))}
+            raise RequestError(429, problem, hint=hint, code="queue_full", headers=headers)
+        self._add(1, tokens, large)
+        try:
+            yield
+        finally:
+            self._add(-1, -tokens, -large)
+
+    def _add(self, requests: int, tokens: int, large: int) -> None:
+        self.requests += requests
+        self.tokens += tokens
+        self._large += large
+
+
+class Rates:
+    """Bound the requests per minute of each key, all of which may come at once. Only the event loop uses it.
+
+    >>> rates = Rates()
+    >>> [rates.take("key", 2, now) for now in (0.0, 0.0)], rates.take("other", 2, 0.0), rates.take("key", 2, 30.0)
+    ([None, None], None, None)
+    >>> rates.take("key", 2, 45.0)
+    Traceback (most recent call last):
+    panglot.service.errors.RequestError: ...
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[float, float]] = {}  # By key, how many were left, and when.
+
+    def take(self, key: str, per_minute: int, now: float) -> None:
+        """Count a request of a known key at a time in seconds, or refuse it with status 429. 0 allows any number."""
+        if not per_minute:
+            return
+        left, before = self._left.get(key, (float(per_minute), now))
+        left = min(per_minute, left + (now - before) * per_minute / 60)
+        # Sums of parts of a minute are not exact, and whoever waited as long as told must not be refused.
+        allowed = left > 1 - 1e-6
+        self._left[key] = max(0.0, left - allowed), now
+        if not allowed:
+            wait = {"Retry-After": str(math.ceil((1 - left) * 60 / per_minute))}
+            problem = f"this key may send {per_minute:,} requests per minute"
+            raise RequestError(429, problem, hint="send fewer, or wait", code="key_rate", headers=wait)
 
 
 def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
@@ -189,92 +319,3 @@ def _deliver(job: _Job, vectors: Vectors) -> None:
         seconds = time.monotonic() - job.started
         rows = job.rows[0] if len(job.rows) == 1 else np.concatenate(job.rows)
         job.future.set_result(Encoded(rows, job.started - job.submitted, seconds, job.batch))
-
-
-_IDLE = 1.0
-"""Seconds without a write after which the store is tidied up."""
-_MOST = 1_000
-"""Writes after which the store is tidied up even if more are waiting."""
-
-_Result = TypeVar("_Result")
-
-
-class Writer:
-    """Carry out submitted writes in their order.
-
-    A write is answered when it is safe. The store merges what many writes have left, and makes graphs of it, when no
-    more writes wait. Another thread does that, so that no client waits for it.
-    """
-
-    def __init__(self, store: Callable[[], Store]) -> None:
-        self._store = store
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._tidying: threading.Thread | None = None
-        self._stopping = False
-
-    def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
-        """Return the coming result of ``work``. Cancel the future to drop it, unless it has begun."""
-        if self._stopping:
-            raise StoppedError
-        future: Future[_Result] = Future()
-
-        def carry_out() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(work())
-                except Exception as error:  # noqa: BLE001  (the client gets it)
-                    future.set_exception(error)
-
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="panglot-write", daemon=True)
-            self._thread.start()
-        self._jobs.put(carry_out)
-        return future
-
-    def close(self) -> None:
-        """Finish the writes that were submitted, and return. The next write merges what they leave."""
-        self._stopping = True
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join()
-        if self._tidying is not None:
-            self._tidying.join()
-
-    def _run(self) -> None:
-        while job := self._jobs.get():
-            try:
-                with contextlib.ExitStack() as stack:
-                    stack.enter_context(self._store().bulk())
-                    self._write_until_idle(job)
-                    block = stack.pop_all()
-            except StoppedError:
-                return
-            except Exception:
-                _logger.exception("the documents could not be written")
-                continue
-            self._tidying = threading.Thread(
-                target=_tidy, args=(block, self._tidying), name="panglot-tidy", daemon=True
-            )
-            self._tidying.start()
-
-    def _write_until_idle(self, job: Callable[[], None]) -> None:
-        job()
-        with contextlib.suppress(queue.Empty):
-            for _ in range(_MOST):
-                following = self._jobs.get(timeout=_IDLE)
-                if following is None:
-                    # Merging many documents takes longer than a stop may take.
-                    raise StoppedError
-                following()
-
-
-def _tidy(bulk: contextlib.ExitStack, before: threading.Thread | None) -> None:
-    """Leave a block of writes, after the one before it."""
-    if before is not None:
-        before.join()
-    try:
-        bulk.close()
-    except Exception:
-        # All writes have been answered. The next one tries this again.
-        _logger.exception("the documents that were written could not be merged")

@@ -17,21 +17,21 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
-from panglot.data.document_rows import name_language
+from panglot.data.document_rows import DOCUMENT_FIELDS, name_language
 from panglot.data.files import BOM
 from panglot.data.letters import LONE_SURROGATE
 from panglot.data.rows import as_text
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
+from panglot.service.batcher import Limits
 from panglot.service.engine import Engine
-from panglot.service.errors import CLIENT_GONE, DOCUMENTED, Json, RequestError
-from panglot.service.limits import Limits
+from panglot.service.errors import CLIENT_GONE, DOCUMENTED, Json, RequestError, invalid
 from panglot.service.middleware import DOCUMENTS, NOTES, STREAM
 
 _ROW = {
     "type": "object",
     "required": ["id", "text"],
-    "properties": {name: {"type": "string"} for name in ("id", "text", "title", "language", "group")},
+    "properties": {name: {"type": "string"} for name in DOCUMENT_FIELDS},
     "additionalProperties": True,
 }
 _ROWS = {"description": "Documents as in a file of JSON lines", "type": "array", "items": _ROW, "minItems": 1}
@@ -109,13 +109,12 @@ def add_documents(app: FastAPI, engine: Engine) -> None:
 def _rows_of(value: object, limits: Limits) -> list[dict[str, Any]]:
     """Return the rows of a request to write, or refuse it with status 400."""
     rows = cast("list[object]", value) if isinstance(value, list) else []
-    problem = hint = ""
     if not rows:
-        problem, hint = "there is no list of documents", 'send {"documents": [{"id": "1", "text": "…"}]}'
-    elif len(rows) > limits.documents:
-        problem, hint = f"at most {limits.documents:,} documents are allowed, got {len(rows):,}", "send fewer at once"
-    if problem:
-        raise RequestError(400, f"documents: {problem}", hint=hint, field="documents", code="invalid")
+        hint = 'send {"documents": [{"id": "1", "text": "…"}]}'
+        raise invalid("documents", "there is no list of documents", hint)
+    if len(rows) > limits.documents:
+        problem = f"at most {limits.documents:,} documents are allowed, got {len(rows):,}"
+        raise invalid("documents", problem, "send fewer at once")
     return cast("list[dict[str, Any]]", rows)
 
 
@@ -194,36 +193,32 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
     """
     number, first, size, written = 0, 1, 0, 0
     most = min(_FIRST_PIECE, limits.documents)
-    rows: list[dict[str, Any]] = []
-    ids = set[str]()
+    rows: dict[str, dict[str, Any]] = {}  # By id.
     async for line in _lines(request, limits):
         number += 1
         if text := (line.removeprefix(BOM) if number == 1 else line).strip():
             row = _object(text)
             if row is None:
                 problem, hint = f"line {number:,} is not a JSON object", "write one document per line"
-                where = written if not rows else written + len(rows)
+                hint = _written_before(written + len(rows), hint)
                 if rows:
-                    yield first, rows
-                raise RequestError(400, problem, hint=_written_before(where, hint), field="documents", code="invalid")
-            if (name := _id(row)) in ids:
-                yield first, rows
+                    yield first, [*rows.values()]
+                raise RequestError(400, problem, hint=hint, field="documents", code="invalid")
+            if (name := _id(row)) in rows:
+                yield first, [*rows.values()]
                 written += len(rows)
-                first, size, rows = number, 0, []
-                ids.clear()
-            rows.append(row)
-            ids.add(name)
+                first, size, rows = number, 0, {}
+            rows[name] = row
             size += len(line)
         if len(rows) >= most or size >= _PIECE:
             begin = time.monotonic()
-            yield first, rows
+            yield first, [*rows.values()]
             fast = time.monotonic() - begin < limits.seconds / 10
             most = min(2 * most, limits.documents) if fast else max(most // 2, 1)
             written += len(rows)
-            first, size, rows = number + 1, 0, []
-            ids.clear()
+            first, size, rows = number + 1, 0, {}
     if rows:
-        yield first, rows
+        yield first, [*rows.values()]
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

@@ -18,9 +18,9 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from panglot._environment import __version__, cores
 from panglot.data.letters import LONE_SURROGATE
 from panglot.encoders.protocol import Side, Vectors
+from panglot.service.batcher import Limits
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
-from panglot.service.limits import Limits
+from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows, invalid
 from panglot.service.middleware import EMBED, EMBEDDINGS, NOTES, RERANK
 
 #: The side that a model's name selects by its suffix.
@@ -124,11 +124,11 @@ def _check_dimensions(asked: int | None, encoder: object, dimension: int) -> Non
     shorter = shorter_dimensions(encoder, dimension)
     if asked in (None, dimension) or asked in shorter:
         return
-    problem, hint = f"dimensions: vectors have {dimension} numbers and are not shortened", "leave dimensions out"
+    problem, hint = f"vectors have {dimension} numbers and are not shortened", "leave dimensions out"
     if shorter:
         known = f"1 to {dimension}" if isinstance(shorter, range) else f"{', '.join(map(str, shorter))} or {dimension}"
-        problem, hint = f"dimensions: vectors have {known} numbers, not {asked:,}", "choose one of these"
-    raise RequestError(400, problem, hint=hint, field="dimensions", code="invalid")
+        problem, hint = f"vectors have {known} numbers, not {asked:,}", "choose one of these"
+    raise invalid("dimensions", problem, hint)
 
 
 def _shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
@@ -155,8 +155,8 @@ def _side_of(requested: str, model: str, input_type: str | None) -> Side:
         return _SUFFIXES[suffix]
     side = INPUT_TYPES[input_type]
     if suffix and _SUFFIXES[suffix] != side:
-        problem = f"input_type: {input_type!r} contradicts the suffix {suffix!r} of the model's name"
-        raise RequestError(400, problem, hint="leave one of them out", field="input_type", code="invalid")
+        problem = f"{input_type!r} contradicts the suffix {suffix!r} of the model's name"
+        raise invalid("input_type", problem, "leave one of them out")
     return side
 
 
@@ -179,7 +179,7 @@ def _texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
     elif any(LONE_SURROGATE.search(text) for text in texts):
         problem, hint = "a text has half of a surrogate pair", "send valid Unicode"
     if problem:
-        raise RequestError(400, f"{field}: {problem}", hint=hint, field=field, code="invalid")
+        raise invalid(field, problem, hint)
     return texts
 
 
@@ -320,13 +320,10 @@ def describe(encoder: Any, limits: Limits) -> dict[str, Any]:
 def _texts(body: RerankRequest, limits: Limits) -> list[str]:
     """Return the texts to order, or refuse them with status 400."""
     if (body.texts is None) == (body.documents is None):
-        problem = "exactly one of texts and documents is needed"
-        raise RequestError(
-            400, problem, hint="send texts, as TEI, or documents, as Cohere", field="texts", code="invalid"
-        )
+        problem, hint = "exactly one of texts and documents is needed", "send texts, as TEI, or documents, as Cohere"
+        raise RequestError(400, problem, hint=hint, field="texts", code="invalid")
     if body.truncate is False:
-        problem = "truncate: texts are cut where the model cuts them"
-        raise RequestError(400, problem, hint="leave truncate out", field="truncate", code="invalid")
+        raise invalid("truncate", "texts are cut where the model cuts them", "leave truncate out")
     if body.documents is None:
         return _texts_of(body.texts, limits, "texts")
     rows = cast("list[object]", body.documents if isinstance(body.documents, list) else [body.documents])

@@ -25,9 +25,9 @@ from panglot.search.ranking.reranking import highlighted, sentences_of
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.searcher import with_fields
 from panglot.search.storage.store import Doubles, pieces
-from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError, Writer
+from panglot.service.batcher import Admission, Batcher, Encoded, EncodingError, Limits, StoppedError, estimate_tokens
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
-from panglot.service.limits import Admission, Limits, estimate_tokens
+from panglot.service.writer import Writer
 
 if TYPE_CHECKING:
     from panglot.search.index import Index

@@ -111,14 +111,19 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """Errors of every route in the OpenAPI description."""
 
 
+def invalid(field: str, problem: str, hint: str | None) -> RequestError:
+    """Return the error about a wrong field of a request."""
+    return RequestError(400, f"{field}: {problem}", hint=hint, field=field, code="invalid")
+
+
 def of_panglot(error: PanglotError, place: str = "") -> RequestError:
     """Return a mistake in a request as an error without the names of files, which do not concern clients.
 
     ``place`` is put before the name of the field.
     """
-    field = f"{place}{error.field}" if error.field else None
-    message = f"{field}: {error.problem}" if field else error.problem
-    return RequestError(400, message, hint=error.hint, field=field, code="invalid")
+    if error.field:
+        return invalid(f"{place}{error.field}", error.problem, error.hint)
+    return RequestError(400, error.problem, hint=error.hint, code="invalid")
 
 
 def _of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:

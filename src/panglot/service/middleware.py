@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
+import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from panglot._errors import PanglotError
+from panglot.service.batcher import Limits, Rates
 from panglot.service.errors import CLIENT_GONE, RequestError
-from panglot.service.limits import Access, Limits, Rates
 
 _logger = logging.getLogger(__name__)
 
@@ -93,6 +97,103 @@ def _reason(status: int) -> str:
     return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
+@dataclass(frozen=True)
+class Key:
+    """An API key.
+
+    Attributes:
+        text: What clients send.
+        name: Who has it, for logs and metrics. Several keys may have one name, such as an old and a new one.
+        rate: Requests per minute. 0: any number. None: those of :class:`Access`.
+    """
+
+    text: str = field(repr=False)
+    name: str = ""
+    rate: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The name, or else the first eight digits of the key's SHA-256.
+
+        >>> Key("0123456789abcdef").label, Key("0123456789abcdef", "web").label
+        ('9f9f5111', 'web')
+        """
+        return self.name or _digest(self.text).hex()[:8]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
+
+
+def find_key(text: str, keys: Sequence[Key]) -> Key | None:
+    """Return the key with this text. The time that this takes does not reveal how much of the text was right.
+
+    >>> find_key("b", (Key("a"), Key("b"))), find_key("", (Key("a"), Key("b")))
+    (Key(name='', rate=None), None)
+    """
+    # Digests have one length, so that the time of a comparison does not reveal the length of a key. All are compared.
+    asked = _digest(text)
+    found = [key for key in keys if hmac.compare_digest(asked, _digest(key.text))]
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may read and write.
+
+    Attributes:
+        keys: Keys that allow reading. Without any, everybody may read.
+        writable: Whether anybody may write.
+        write_keys: Keys that allow writing, and reading too. Without any, everybody may write.
+        key_rate: Requests per minute of each key that has no rate of its own. 0: any number.
+    """
+
+    keys: tuple[Key, ...] = ()
+    writable: bool = False
+    write_keys: tuple[Key, ...] = ()
+    key_rate: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse keys that would not protect what they seem to."""
+        if self.write_keys and not self.writable:
+            hint = "add --writable, or leave the write keys out"
+            raise PanglotError("there are write keys, but nobody may write", field="write-keys", hint=hint)
+        if self.key_rate and not (self.keys or self.write_keys):
+            problem = "requests are counted per key, but there are no keys"
+            raise PanglotError(problem, field="key-rate", hint="name a file of keys with --keys")
+        if self.writable and self.keys and not self.write_keys:
+            problem = "a service that needs keys to search needs write keys to write"
+            raise PanglotError(problem, field="write-keys", hint="name a file of such keys with --write-keys")
+        every = {*self.keys, *self.write_keys}
+        if len({key.text for key in every}) < len(every):
+            problem = "one key has two names or rates"
+            raise PanglotError(problem, field="keys", hint="write each key with the same name and rate everywhere")
+
+    def check(self, authorization: str, *, writes: bool) -> Key | None:
+        """Refuse a request whose ``Authorization`` header does not allow it to read or write.
+
+        Return its key, or nothing if it has none that is known.
+        """
+        if writes and not self.writable:
+            hint = "start the service with panglot serve --writable"
+            raise RequestError(403, "documents can only be read here", hint=hint, code="read_only")
+        scheme, _, text = authorization.strip().partition(" ")
+        text = text.strip() if scheme.lower() == "bearer" else ""
+        writer, reader = find_key(text, self.write_keys), find_key(text, self.keys)
+        if (self.write_keys if writes else self.keys) and not (writer or (reader and not writes)):
+            if reader:
+                hint = "send one of the write keys"
+                raise RequestError(403, "this key does not allow writing", hint=hint, code="write_key")
+            hint = "send a key as Authorization: Bearer KEY"
+            challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
+            raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
+        return writer or reader
+
+    def rate(self, key: Key) -> int:
+        """Return the requests per minute of a key. 0: any number."""
+        return self.key_rate if key.rate is None else key.rate
+
+
 def _path_of(scope: Scope) -> str:
     """Return the path of a request below the index that it is for, as the routes have it."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
@@ -110,9 +211,8 @@ class Guard:
         self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str], access: Access,
         rates: Rates, hosts: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        self._rates = rates
-        self._app, self._limits, self._metrics = app, limits, metrics
-        self._open, self._access, self._hosts = open_routes, access, frozenset(_host_name(host) for host in hosts)
+        self._app, self._limits, self._metrics, self._open = app, limits, metrics, open_routes
+        self._access, self._rates, self._hosts = access, rates, frozenset(map(_host_name, hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""

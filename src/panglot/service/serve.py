@@ -28,8 +28,9 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from panglot._errors import PanglotError
+from panglot.service.batcher import Limits
 from panglot.service.errors import RequestError
-from panglot.service.limits import Access, Limits
+from panglot.service.middleware import Access, Key
 
 if TYPE_CHECKING:
     from panglot._environment import Precision
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _NAME = r"[A-Za-z0-9_-]{1,64}="
+_SHORTEST = 16
+"""Fewest characters of a key."""
+_SETTING = re.compile(r"name=(?P<name>[\w.-]{1,64})|rate=(?P<rate>\d{1,9})", re.ASCII)
 _HEAD_SECONDS = 10.0
 """Time for the head of a request to arrive. Browsers and libraries send it in one packet."""
 _GRACE = 5.0
@@ -86,6 +90,45 @@ def serve(
 
         server.handle_exit = stop
         server.run(sockets=[listening])
+
+
+def read_keys(file: str | Path | None = None, variable: str = "PANGLOT_SERVICE_KEYS") -> tuple[Key, ...]:
+    """Return the keys in a file, one per line, or in a variable of the environment, separated by commas.
+
+    ``name=NAME`` and ``rate=N`` may follow a key after blanks. A line that begins with ``#`` is a comment.
+
+    Raises:
+        PanglotError: The file cannot be read or has no key, a key is too short, or something else follows it.
+    """
+    if file is None:
+        lines = os.environ.get(variable, "").split(",")
+    else:
+        try:
+            lines = Path(file).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            hint = "name a text file with one key per line"
+            raise PanglotError("the keys cannot be read", file=file, hint=hint) from error
+    rows = [(row, line.strip()) for row, line in enumerate(lines, 1)]
+    rows = [(row, line) for row, line in rows if line and not (file and line.startswith("#"))]
+    if file and not rows:
+        raise PanglotError("the file has no key", file=file, hint="write one key per line")
+    return tuple(_read_key(line, file or variable, row) for row, line in rows)
+
+
+def _read_key(line: str, place: str | Path, row: int) -> Key:
+    # What is refused is not quoted, because it may be a key.
+    text, *parts = line.split()
+    if len(text) < _SHORTEST or not text.isascii() or not text.isprintable():
+        hint = f"use {_SHORTEST} or more ASCII letters and digits, such as from `openssl rand -hex 24`"
+        raise PanglotError("this is not a key", file=place, line=row, hint=hint)
+    found: dict[str, str] = {}
+    for part in parts:
+        match = _SETTING.fullmatch(part)
+        if match is None or match.lastgroup in found:
+            hint = "write KEY name=web rate=600, with letters, digits, `.`, `-` and `_` in the name"
+            raise PanglotError("only `name` and `rate` may follow a key, once each", file=place, line=row, hint=hint)
+        found[match.lastgroup or ""] = match[match.lastgroup or 0]
+    return Key(text, found.get("name", ""), int(found["rate"]) if "rate" in found else None)
 
 
 def open_indexes(

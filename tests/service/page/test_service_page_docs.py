@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from panglot.search.document import Document
     from panglot.search.index import Index
     from panglot.service.app import create_app
-    from panglot.service.limits import Access, Key
+    from panglot.service.middleware import Access, Key
 
     folder = tmp_path_factory.mktemp("docs") / "index"
     documents = [

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from panglot._errors import PanglotError, first_line
+from panglot.data.document_rows import DOCUMENT_FIELDS
 from panglot.encoders.load import StoredVectors
 from panglot.search.document import MIXED, kind_of
 from panglot.search.ingest.vector_stores import SCHEMES, Row, collection_place, database_address, read_rows
@@ -31,7 +32,6 @@ _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangCh
 _NESTED = ("metadata", "cmetadata", "langchain_metadata", "meta", "metadata_")
 _NODE = "_node_content"  # In it, LlamaIndex keeps the text and itself as JSON.
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
-_OWN = {"id", "text", "title", "language", "group"}  # Fields of which a document has one.
 
 
 def is_collection(name: str) -> bool:
@@ -191,7 +191,7 @@ def _fields(row: Row, columns: Mapping[str, str], dropped: Counter[str], address
     for name, value in {"id": row.id, **flat, **named}.items():
         if value is None or isinstance(value, str | int | float | bool):
             found[name] = value
-        elif isinstance(value, Sequence) and name not in _OWN and kind_of(list(value)) != MIXED:
+        elif isinstance(value, Sequence) and name not in DOCUMENT_FIELDS and kind_of(list(value)) != MIXED:
             found[name] = list(value)
         else:
             dropped[name] += 1

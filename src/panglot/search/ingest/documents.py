@@ -20,7 +20,7 @@ from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows, nam
 from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.data.letters import encodable
 from panglot.data.rows import as_text
-from panglot.search.document import MIXED, Document, Scalar, Value, join_kinds, kind_of
+from panglot.search.document import MIXED, Document, Scalar, Value, count_kinds, join_kinds, kind_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class LongDocuments:
 Documents = str | Path | DocumentFile | LongDocuments | Iterable[Document | Mapping[str, Any]]
 """What ``panglot index`` takes, or documents, or mappings with the fields of a file's row."""
 
-_NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
 _MISSING = (None, "", [])  # Values of metadata that count as none.
 
 PIECE = 1000  # Documents that are read at a time.
@@ -58,12 +57,13 @@ def document(values: Mapping[str, object], file: Path | str, line: int | None) -
     """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
     with located(file=file, line=line):
         values = name_language(values)
-        texts = {name: as_text(values.get(name), name) or "" for name in _NAMED}
+        texts = {name: as_text(values.get(name), name) or "" for name in DOCUMENT_FIELDS}
         for name in ("id", "text"):
             if not texts[name]:
                 problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
                 raise PanglotError(problem, field=name, hint="add it, or leave the row out")
-        metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in _NAMED}
+        others = {str(name): value for name, value in values.items() if name not in DOCUMENT_FIELDS}
+        metadata = {name: _value(value, name) for name, value in others.items()}
         texts["language"] = _row_language(texts["language"])
     return Document(**texts, metadata={name: value for name, value in metadata.items() if value not in _MISSING})
 
@@ -75,9 +75,9 @@ def _fields(made: object, place: str) -> dict[str, object]:
     if not isinstance(made, Document):
         hint = 'give a mapping such as {"id": "1", "text": "…"}, or a panglot.search.document.Document'
         raise PanglotError(f"not a document but {type(made).__name__}", file=place, hint=hint)
-    if taken := [name for name in _NAMED if name in made.metadata]:
+    if taken := [name for name in DOCUMENT_FIELDS if name in made.metadata]:
         raise PanglotError("metadata must not have the name of a field", file=place, field=taken[0], hint="rename it")
-    return {**{name: getattr(made, name) for name in _NAMED}, **made.metadata}
+    return {**{name: getattr(made, name) for name in DOCUMENT_FIELDS}, **made.metadata}
 
 
 def _value(value: object, name: str) -> Value:
@@ -221,7 +221,7 @@ def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_P
 
 def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
     seen, detected, count, doubtful = IdSet(), Counter[str](), 0, 0
-    kinds: dict[str, Counter[str]] = {}
+    kinds: dict[str, dict[str, int]] = {}
     while piece := list(islice(placed, PIECE)):
         for place in seen.add([each.document.id for each in piece]):
             _refuse_twin(piece[place])
@@ -232,15 +232,14 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
                 documents[place] = replace(found, language=guess.language)
                 detected[guess.language] += 1
                 doubtful += guess.confidence < _DOUBTFUL
-            for name, value in found.metadata.items():
-                kinds.setdefault(name, Counter())[kind_of(value)] += 1
+        count_kinds((each.metadata for each in documents), kinds)
         count += len(piece)
         yield documents
     languages = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
     if doubtful:
         languages += f" ({doubtful:,} with a probability below {_DOUBTFUL}: give such documents a `language`)"
     for name, counts in kinds.items():
-        if (meant := name.strip().lower()) in _NAMED:
+        if (meant := name.strip().lower()) in DOCUMENT_FIELDS:
             progress(f"field {name}: kept as metadata; if it is the {meant}, call it `{meant}`")
         if len(counts) > 1:
             progress(_note_kinds(name, counts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,19 +41,15 @@ class Row(NamedTuple):
 
 def read_rows(address: str) -> Iterator[Row]:
     """Yield the rows of a collection. Each client raises errors of its own kinds."""
-    parts = urlsplit(address)
-    kind = parts.scheme.partition("+")[0]
+    kind = urlsplit(address).scheme.partition("+")[0]
     reader = {"qdrant": _qdrant, "milvus": _milvus, "lancedb": _lancedb, "postgresql": _postgresql}[kind]
+    yield from reader(address)
+
+
+def _options(address: str) -> dict[str, str]:
     # The vector without a name has an empty one.
-    options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    yield from reader(_server(address), parts.path, options)
-
-
-def _server(address: str) -> str:
-    parts = urlsplit(address)
-    kind, _, secure = parts.scheme.partition("+")
-    web = parts.netloc and kind in {"qdrant", "milvus"}
-    return f"{secure or 'http'}://{parts.netloc}" if web else parts.netloc
+    found = parse_qs(urlsplit(address).query, keep_blank_values=True)
+    return {name: values[-1] for name, values in found.items()}
 
 
 def collection_place(address: str) -> tuple[str, str]:
@@ -62,7 +59,14 @@ def collection_place(address: str) -> tuple[str, str]:
     (('https://host:6333', 'help'), ('folder', 'help'))
     """
     parts = urlsplit(address)
-    return _place(_server(address), parts.path, parts.scheme.partition("+")[0])
+    kind, _, secure = parts.scheme.partition("+")
+    where, _, name = parts.path.rpartition("/")
+    if not name or not (parts.netloc or where):
+        hint = f"write {kind}:PLACE/NAME, such as {kind}:folder/help"
+        raise PanglotError("the address names no collection", field="documents", hint=hint)
+    if parts.netloc and kind != "lancedb":
+        return f"{secure or 'http'}://{parts.netloc}", name
+    return (parts.netloc or where), name
 
 
 def database_address(address: str) -> tuple[str, dict[str, str]]:
@@ -72,23 +76,14 @@ def database_address(address: str) -> tuple[str, dict[str, str]]:
     ('postgresql://host/db?sslmode=require', {'table': 'help'})
     """
     parts = urlsplit(address)
-    given = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    given = _options(address)
     own = {name: given.pop(name) for name in ("table", "vector", "collection") if name in given}
     return f"postgresql://{parts.netloc}{parts.path}" + (f"?{urlencode(given)}" if given else ""), own
 
 
-def _place(netloc: str, path: str, kind: str) -> tuple[str, str]:
-    """Return the server or file of an address, and the name of the collection."""
-    where, _, name = path.rpartition("/")
-    if not name or not (netloc or where):
-        hint = f"write {kind}:PLACE/NAME, such as {kind}:folder/help"
-        raise PanglotError("the address names no collection", field="documents", hint=hint)
-    return (netloc or where), name
-
-
-def _chosen(names: Sequence[str], options: Mapping[str, str]) -> str:
+def _chosen(names: Sequence[str], address: str) -> str:
     """Return the name of the vector to read."""
-    if (name := options.get("vector")) in names:
+    if (name := _options(address).get("vector")) in names:
         return str(name)
     if name is None and len(names) == 1:
         return names[0]
@@ -103,14 +98,12 @@ def _existing(path: str) -> Path:
     return found
 
 
-def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]:
-    import os
-
+def _qdrant(address: str) -> Iterator[Row]:
     require("a Qdrant collection", "qdrant_client", extra="qdrant")
     from qdrant_client import QdrantClient
 
-    where, name = _place(netloc, path, "qdrant")
-    if netloc:
+    where, name = collection_place(address)
+    if "://" in where:
         client = QdrantClient(url=where, api_key=os.environ.get("QDRANT_API_KEY"))
     else:
         client = QdrantClient(path=str(_existing(where)))
@@ -118,7 +111,7 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]
         shapes: Any = client.get_collection(name).config.params.vectors or {}
         # Those of late interaction are lists of lists. Sparse vectors are described elsewhere.
         named = shapes if isinstance(shapes, Mapping) else {"": shapes}
-        chosen = _chosen([key for key, shape in named.items() if shape.multivector_config is None], options)
+        chosen = _chosen([key for key, shape in named.items() if shape.multivector_config is None], address)
         offset: Any = None
         while True:
             points, offset = client.scroll(name, limit=_PIECE, offset=offset, with_payload=True, with_vectors=True)
@@ -132,19 +125,18 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]
         client.close()
 
 
-def _milvus(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]:
-    import os
-
+def _milvus(address: str) -> Iterator[Row]:
     require("a Milvus collection", "pymilvus", extra="milvus")
     from pymilvus import DataType, MilvusClient
 
-    where, name = _place(netloc, path, "milvus")
-    client: Any = MilvusClient(where if netloc else str(_existing(where)), token=os.environ.get("MILVUS_TOKEN", ""))
+    where, name = collection_place(address)
+    uri = where if "://" in where else str(_existing(where))
+    client: Any = MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
     try:
         fields: list[dict[str, Any]] = client.describe_collection(name)["fields"]
         key = next(each["name"] for each in fields if each.get("is_primary"))
         kinds = {each["name"]: DataType(each["type"]).name for each in fields}
-        chosen = _chosen([each for each, kind in kinds.items() if kind in _MILVUS_KINDS], options)
+        chosen = _chosen([each for each, kind in kinds.items() if kind in _MILVUS_KINDS], address)
         others = {each for each, kind in kinds.items() if "VECTOR" in kind} | {key}
         client.load_collection(name)
         rows: Any = client.query_iterator(name, batch_size=_PIECE, output_fields=["*"])
@@ -172,32 +164,32 @@ def _numbers(value: Any, kind: str) -> Any:
     return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def _lancedb(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]:
+def _lancedb(address: str) -> Iterator[Row]:
     require("a LanceDB table", "lancedb", extra="lancedb")
     import lancedb
     import pyarrow as pa
 
-    where, name = _place(netloc, path, "lancedb")
+    where, name = collection_place(address)
     table = lancedb.connect(_existing(where)).open_table(name).to_arrow()
-    chosen = _chosen([each.name for each in table.schema if pa.types.is_fixed_size_list(each.type)], options)
+    chosen = _chosen([each.name for each in table.schema if pa.types.is_fixed_size_list(each.type)], address)
     for start in range(0, len(table), _PIECE):
         for row, each in enumerate(table.slice(start, _PIECE).to_pylist(), start):
             vector = each.pop(chosen)
             yield Row(str(each.pop("id", row)), each, vector, chosen)
 
 
-def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[Row]:
+def _postgresql(address: str) -> Iterator[Row]:
     require("a PostgreSQL table", "psycopg", extra="pgvector")
     import psycopg
     from psycopg import sql
     from psycopg.rows import dict_row
 
-    address, own = database_address(f"postgresql://{netloc}{path}?{urlencode(options)}")
-    name, vector, collection = own.get("table", ""), own.get("vector"), own.get("collection")
+    database, own = database_address(address)
+    name, collection = own.get("table", ""), own.get("collection")
     if not name:
         raise PanglotError("the address names no table", field="documents", hint="write ?table=NAME behind it")
     connect: Any = psycopg.connect  # Its types do not follow the rows that the factory makes.
-    with connect(address, row_factory=dict_row) as connection:
+    with connect(database, row_factory=dict_row) as connection:
         connection.read_only = True
         found = connection.execute(
             "SELECT attname AS name, format_type(atttypid, NULL) AS type FROM pg_attribute "
@@ -205,7 +197,7 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
         ).fetchall()  # fmt: skip
         # Where the extension is in a schema of its own, the type has its name in front.
         vectors = [each["name"] for each in found if each["type"].rpartition(".")[2] in {"vector", "halfvec"}]
-        chosen = _chosen(vectors, {"vector": vector} if vector else {})
+        chosen = _chosen(vectors, address)
         columns = [
             sql.SQL("{}::text").format(sql.Identifier(each["name"])) + sql.SQL(" AS ") + sql.Identifier(each["name"])
             if each["name"] in vectors

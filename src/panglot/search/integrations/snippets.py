@@ -53,8 +53,8 @@ def snippets(
         first = Snippet("panglot", "sh", search)
     if layout and (own := store_snippets(layout, index, folder, model=model, balanced=name == "balanced")):
         return [first, *own]
-    frameworks = {"LangChain": _LANGCHAIN, "LlamaIndex": _LLAMA_INDEX, "Haystack": _HAYSTACK}
-    filled = {title: _filled(code, {"OPENED": opened, "MODE": quote(mode)}) for title, code in frameworks.items()}
+    ours = {"OPENED": opened, "MODE": quote(mode)}
+    filled = {title: _filled(_RETRIEVER, ours | values) for title, values in _FRAMEWORKS.items()}
     return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
 
 
@@ -134,23 +134,17 @@ def debias(vector):
 """,
 }
 
-_LANGCHAIN = """import panglot
-from panglot.search.integrations.langchain import PanglotRetriever
+_RETRIEVER = """import panglot
+from panglot.search.integrations.MODULE import PanglotRetriever
 
-retriever = PanglotRetriever(OPENED, mode=MODE, k=10)
-documents = retriever.invoke("your query")
+retriever = PanglotRetriever(OPENED, mode=MODE, COUNT=10)
+CALL
 """
 
-_LLAMA_INDEX = """import panglot
-from panglot.search.integrations.llamaindex import PanglotRetriever
-
-retriever = PanglotRetriever(OPENED, mode=MODE, k=10)
-nodes = retriever.retrieve("your query")
-"""
-
-_HAYSTACK = """import panglot
-from panglot.search.integrations.haystack import PanglotRetriever
-
-retriever = PanglotRetriever(OPENED, mode=MODE, top_k=10)
-documents = retriever.run("your query")["documents"]
-"""
+_FRAMEWORKS = {
+    "LangChain": {"MODULE": "langchain", "COUNT": "k", "CALL": 'documents = retriever.invoke("your query")'},
+    "LlamaIndex": {"MODULE": "llamaindex", "COUNT": "k", "CALL": 'nodes = retriever.retrieve("your query")'},
+    "Haystack": {
+        "MODULE": "haystack", "COUNT": "top_k", "CALL": 'documents = retriever.run("your query")["documents"]',
+    },
+}  # fmt: skip

@@ -13,8 +13,8 @@ Balancing subtracts what a language's best documents score for this query, which
 by how far it stands out among those of its own language, and a language whose scores are higher throughout does not
 crowd out the others. Only half is subtracted, because the best of a language may be best for a reason.
 
-To add a mode, write a subclass of :class:`RankingMode` and add it to :data:`Mode` and :data:`MODES`. The validation of
-requests, the service, the command line and the audit of an index take it from there.
+To add a mode, add its name to :data:`Mode` and a :class:`RankingMode` to :data:`MODES`. The validation of requests, the
+service, the command line and the audit of an index take it from there.
 
 :class:`LanguageStats` sums up all documents for centering: each language's number of documents and mean vector.
 """
@@ -34,7 +34,7 @@ from panglot.debiasing.correction import Debiasing
 from panglot.search.storage.store import check_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pyarrow import Table
@@ -57,62 +57,6 @@ HEAD, SHARE = 5, 0.5
 Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
 
 
-class RankingMode:
-    """The cosine of query and document. Subclasses say what they do otherwise.
-
-    Attributes:
-        summary: One sentence for users.
-        vector_field: The vectors whose cosines the mode starts from.
-        by_language: Whether each language is searched separately, so that its best documents are known.
-        requires: Options of a request that must not be empty.
-    """
-
-    summary = "The pool as it is: the cosine of query and document."
-    vector_field: Literal["plain", "centered"] = "plain"
-    by_language = False
-    requires: tuple[str, ...] = ()
-
-    def adjustment(self, cosine: Doubles, languages: Sequence[str]) -> Doubles | None:
-        """Return what the mode adds to each candidate's cosine, shape ``[candidates]``, or None if it adds nothing.
-
-        The first :data:`HEAD` documents are among the candidates, or with ``by_language`` those of each language.
-        """
-        del cosine, languages
-        return None
-
-
-class _Centered(RankingMode):
-    summary = "Each language's mean is subtracted first."
-    vector_field = "centered"
-
-
-class _Balanced(_Centered):
-    summary = "Scores are calibrated by language, so that none is crowded out."
-    by_language = True
-
-    def adjustment(self, cosine: Doubles, languages: Sequence[str]) -> Doubles:
-        codes = np.asarray(languages, object)
-        usual = {code: -SHARE * head_mean(cosine[codes == code]) for code in set(languages)}
-        return np.array([usual[code] for code in languages], np.float64)
-
-
-class _Preferred(RankingMode):
-    summary = "Documents in preferred languages get a boost."
-    requires = ("preferred_languages",)
-
-
-Mode = Literal["plain", "centered", "balanced", "preferred"]
-"""The name of a ranking mode."""
-
-MODES: Mapping[Mode, RankingMode] = {
-    "plain": RankingMode(),
-    "centered": _Centered(),
-    "balanced": _Balanced(),
-    "preferred": _Preferred(),
-}
-"""The ranking modes by name."""
-
-
 def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
     """Return the mean of the ``head`` highest scores along the last axis, or of all if they are fewer."""
     many = scores.shape[-1]
@@ -120,6 +64,42 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
         return scores.mean(axis=-1)
     return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
 
+
+def _calibrated(cosine: Doubles, languages: Sequence[str]) -> Doubles:
+    codes = np.asarray(languages, object)
+    usual = {code: -SHARE * head_mean(cosine[codes == code]) for code in set(languages)}
+    return np.array([usual[code] for code in languages], np.float64)
+
+
+@dataclass(frozen=True)
+class RankingMode:
+    """How languages are weighed."""
+
+    summary: str  # One sentence for users.
+    vector_field: Literal["plain", "centered"] = "plain"  # The vectors whose cosines the mode starts from.
+    by_language: bool = False  # Whether each language is searched separately, so that its best documents are known.
+    requires: tuple[str, ...] = ()  # Options of a request that must not be empty.
+    adjustment: Callable[[Doubles, Sequence[str]], Doubles] | None = None
+    """Returns what the mode adds to the cosine of each candidate, given these and the languages. None: nothing.
+
+    The first :data:`HEAD` documents are among the candidates, or with ``by_language`` those of each language."""
+
+
+Mode = Literal["plain", "centered", "balanced", "preferred"]
+"""The name of a ranking mode."""
+
+MODES: Mapping[Mode, RankingMode] = {
+    "plain": RankingMode("The pool as it is: the cosine of query and document."),
+    "centered": RankingMode("Each language's mean is subtracted first.", "centered"),
+    "balanced": RankingMode(
+        "Scores are calibrated by language, so that none is crowded out.",
+        "centered",
+        by_language=True,
+        adjustment=_calibrated,
+    ),
+    "preferred": RankingMode("Documents in preferred languages get a boost.", requires=("preferred_languages",)),
+}
+"""The ranking modes by name."""
 
 EVERY = "mul"
 """The code under which the mean of all languages is kept. It serves languages without documents."""

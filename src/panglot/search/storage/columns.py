@@ -1,26 +1,22 @@
-"""The documents of a segment in Arrow columns: their texts, their metadata by type, and which rows may be found."""
+"""The metadata of a segment's documents in Arrow columns by type, and which rows a filter allows."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, count_kinds, join_kinds, kind_of
-from panglot.search.storage.store import COLUMNS, Bools, Ints, as_document, as_row
+from panglot.search.storage.store import COLUMNS, Bools, as_row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.search.document import Document
-
-Keys = npt.NDArray[np.uint64]
 
 NAME = "metadata.arrow"
 
@@ -43,45 +39,6 @@ def _kind(type_: Any) -> str:
     if pa.types.is_list(type_):
         return LIST + next((name for name, each in _TYPES.items() if each == type_.value_type), "")
     return next((name for name, each in _TYPES.items() if each == type_), MIXED)
-
-
-class Span(NamedTuple):
-    """The rows of one language."""
-
-    language: str
-    begin: int
-    end: int
-    live: int  # Number of rows that may be found.
-
-
-class Selection(NamedTuple):
-    """The rows that may be found."""
-
-    spans: Sequence[Span]  # In order.
-    excluded: Bools | None  # Rows that are deleted, or that a filter excludes. None if there are none.
-    exact: bool = False  # Whether all others must be compared.
-
-    @property
-    def live(self) -> int:
-        """Number of rows that may be found."""
-        return sum(span.live for span in self.spans)
-
-    def among(self, rows: Ints) -> Ints:
-        """Return those of ``rows`` that may be found."""
-        begins, ends = np.array([(span.begin, span.end) for span in self.spans], np.int64).T
-        at = np.searchsorted(begins, rows, "right") - 1
-        inside = (at >= 0) & (rows < ends[at])
-        if self.excluded is not None:
-            inside &= ~self.excluded[rows]
-        return rows[inside]
-
-    def stretches(self) -> list[tuple[int, int]]:
-        """Return begin and end of the stretches that adjacent spans make up, so that each is scanned at once."""
-        found: list[tuple[int, int]] = []
-        for _, begin, end, _ in self.spans:
-            adjacent = found and found[-1][1] == begin
-            found.append((found.pop()[0] if adjacent else begin, end))
-        return found
 
 
 class ColumnBuilder:
@@ -276,69 +233,3 @@ def _compared(chunk: Any, condition: Condition) -> Bools:
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     """Return documents as a record batch."""
     return pa.RecordBatch.from_pylist([as_row(document) for document in documents], SCHEMA)
-
-
-def keys_of(ids: Sequence[str]) -> Keys:
-    """Return the 64-bit numbers by which ids are looked up."""
-    # Half of a surrogate pair is in no id, but in what somebody asks for.
-    digests = (hashlib.blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest() for each in ids)
-    return np.frombuffer(b"".join(digests), "<u8")
-
-
-class Texts:
-    """The documents of one segment, in an Arrow file, with their keys sorted in the first of two rows.
-
-    The second row holds the position of each key's document.
-    """
-
-    def __init__(self, path: Path, keys: Keys) -> None:
-        self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        # Looking a column up takes longer than reading a cell of it.
-        self._columns = {name: self._table[name] for name in COLUMNS}
-        self._keys = keys
-        self.metadata = Columns(path.with_name(NAME), self._columns, len(self))
-
-    def __len__(self) -> int:
-        return self._table.num_rows
-
-    def value(self, row: int, column: str) -> str:
-        """Return one cell."""
-        return self._columns[column][row].as_py()
-
-    def document(self, row: int) -> Document:
-        """Return one document."""
-        return as_document({name: self.value(row, name) for name in COLUMNS})
-
-    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
-        """Return the row of each id, whose keys are given too. It is -1 if there is none."""
-        found = np.full(len(ids), -1, np.int64)
-        if not len(self):
-            return found
-        places = np.searchsorted(self._keys[0], keys)
-        for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
-            place = int(places[at])
-            # Two ids may share a key, so that the id itself decides.
-            while place < len(self) and self._keys[0, place] == keys[at]:
-                row = int(self._keys[1, place])
-                if self.value(row, "id") == ids[at]:
-                    found[at] = row
-                    break
-                place += 1
-        return found
-
-    def count_kinds(self, rows: Ints) -> dict[str, dict[str, int]]:
-        """Return how many of some rows have a value of each kind, by field of metadata."""
-        counts: dict[str, dict[str, int]] = {}
-        # `take` would copy the whole column first.
-        texts = (self.value(row, "fields") for row in rows.tolist())
-        count_kinds((json.loads(text) for text in texts if text), counts)
-        return counts
-
-    def in_groups(self, groups: Collection[str]) -> Ints:
-        """Return the rows whose group is one of these."""
-        known = pa.array(list(groups), pa.string())
-        return np.flatnonzero(computed("is_in", self._columns["group"], value_set=known))
-
-    def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
-        """Return the rows from ``begin`` to ``end`` as slices of record batches."""
-        return self._table.slice(begin, end - begin).to_batches()

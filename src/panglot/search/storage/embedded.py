@@ -19,18 +19,9 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
 from panglot.search.document import check_kinds
 from panglot.search.storage import graph, manifest
-from panglot.search.storage.columns import keys_of
 from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
-from panglot.search.storage.segments import (
-    Piece,
-    Segment,
-    as_pieces,
-    contents,
-    deleted_since,
-    due,
-    write_deleted,
-    write_segment,
-)
+from panglot.search.storage.segment_writer import as_pieces, contents, due, write_deleted, write_segment
+from panglot.search.storage.segments import Piece, Segment, Version, deleted_since, keys_of
 from panglot.search.storage.store import (
     Part,
     as_document,
@@ -41,14 +32,13 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
 )
-from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, Filter, ScoredDocument
-    from panglot.search.storage.columns import Texts
+    from panglot.search.storage.segments import Texts
 
 RESERVE = "reserve"
 

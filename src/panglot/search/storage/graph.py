@@ -1,4 +1,4 @@
-"""Approximate neighbours: an HNSW graph (arXiv 1603.09320) over vectors of 8-bit numbers.
+"""Approximate vectors: 8-bit numbers, and an HNSW graph (arXiv 1603.09320) over them.
 
 The graph only finds candidates, and their order comes from the stored vectors. It can therefore be coarse: a graph over
 8-bit numbers is smaller and several times faster to build and to search than one over half precision, and has a higher
@@ -22,15 +22,13 @@ import numpy.typing as npt
 
 from panglot._files import in_large_pages
 from panglot._progress import progress
-from panglot.search.storage.columns import Selection, Span
-from panglot.search.storage.scan import EightBit, encode, scan
-from panglot.search.storage.store import Doubles, Halves, Ints, pieces, scores
+from panglot.search.storage.store import ROUNDING, Halves, Ints, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from panglot.encoders.protocol import Vectors
+Bytes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float32]
 
 MIN_ROWS = 20_000
 """Segments and languages with fewer rows have no graph, because a scan is exact and takes about a millisecond."""
@@ -55,6 +53,94 @@ OFTEN = 200
 _LINKS, _BUILD = 16, 128  # Neighbours per row, and candidates for them.
 _PIECE = 4096
 _PROBES, _NEAREST = 500, 10
+_SAMPLE, _FOUND = 500, 52
+
+
+class EightBit(NamedTuple):
+    """The vectors of a segment, or of one language in it."""
+
+    numbers: Bytes  # Shape [rows, dimension].
+    errors: Floats  # How long the difference to each vector is, shape [rows].
+    factor: float  # By which vectors were multiplied.
+
+    @classmethod
+    def write(cls, folder: Path, name: str, vectors: Halves) -> EightBit:
+        """Write the vectors of a vector field into the folder of a segment, and open them."""
+        factor = scale(vectors)
+        errors = np.empty(len(vectors), np.float32)
+        # A full disk raises an error here. Writing to a mapped file would end the process.
+        with paths(folder, name)[0].open("wb") as file:
+            header = {"descr": "|i1", "fortran_order": False, "shape": vectors.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in pieces(len(vectors), _PIECE):
+                whole = vectors[part].astype(np.float32)
+                numbers = encode(whole, factor)
+                errors[part] = np.linalg.norm(whole - numbers / np.float32(factor), axis=1)
+                file.write(numbers.data)
+        np.save(paths(folder, name)[1], errors)
+        return cls.open(folder, name, factor)
+
+    @classmethod
+    def open(cls, folder: Path, name: str, factor: float) -> EightBit:
+        """Open what :meth:`write` wrote, memory-mapped."""
+        numbers, errors = (np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)) for path in paths(folder, name))
+        return cls(numbers, errors, factor)
+
+    def part(self, begin: int, end: int) -> EightBit:
+        """Return the rows from ``begin`` to ``end``."""
+        return EightBit(self.numbers[begin:end], self.errors[begin:end], self.factor)
+
+    def scores(self, query: Floats, rows: slice | Ints) -> tuple[Floats, Floats]:
+        """Return dot products of a query and some rows, shape ``[1, rows]``, and by how much each may be off.
+
+        All have unit length. By the inequality of Cauchy and Schwarz, a product is then off by no more than the lengths
+        of the differences of the row and of the query.
+        """
+        import numkong
+
+        asked = encode(query[None], self.factor)
+        off = float(np.linalg.norm(query - asked[0] / np.float32(self.factor)))
+        product = np.asarray(numkong.cdist(asked, self.numbers[rows], "dot"))
+        # Unit vectors in half precision are a little longer, and sums are rounded.
+        margin = self.errors[rows] * np.float32(1 + off) + np.float32(off + ROUNDING)
+        return (product / self.factor**2).astype(np.float32), margin
+
+
+def paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the files of a vector field in the folder of a segment: 8-bit numbers, and their errors."""
+    return folder / f"{name}.i8.npy", folder / f"{name}.errors.npy"
+
+
+def encode(vectors: npt.NDArray[np.floating], factor: float) -> Bytes:
+    """Return vectors as 8-bit numbers."""
+    return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
+
+
+def scale(vectors: Halves) -> float:
+    """Return the factor that brings the numbers of vectors into -127 to 127.
+
+    Without the largest 1/10,000 of the numbers, which are clipped, most vectors keep more detail. If a few vectors
+    consist of a few large numbers, clipping turns them away from their neighbours. Of both factors, take the one by
+    which a scan of a sample of 8-bit numbers finds more of the nearest.
+    """
+    sample = vectors[:: max(1, len(vectors) // 10_000)].astype(np.float32)
+    sizes = np.abs(sample)
+    most = [size for size in (float(np.quantile(sizes, 0.9999)), float(sizes.max(initial=0))) if size > 0]
+    rows = np.arange(0, len(sample), max(1, len(sample) // _SAMPLE))
+    exact = _first(sample[rows] @ sample.T, _NEAREST)
+    found: list[tuple[int, float]] = []
+    for size in most:
+        small = encode(sample, 127 / size).astype(np.float32)
+        near = _first(small[rows] @ small.T, _FOUND)
+        found.append((sum(len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)), 127 / size))
+    # With equal recall, the first, which is finer.
+    return max(found, key=lambda entry: entry[0])[1] if found else 1.0
+
+
+def _first(score: Floats, count: int) -> Ints:
+    """Return the ``count`` best columns of each row, in any order."""
+    kept = min(count, score.shape[1])
+    return np.argpartition(score, score.shape[1] - kept, axis=1)[:, score.shape[1] - kept :]
 
 
 def candidates(k: int) -> int:
@@ -180,92 +266,3 @@ class Graph:
                 copy: Any = Index.restore(memoryview(memory), view=True, enable_key_lookups=False)
                 copy.memory = memory  # Whoever searches the copy keeps its memory.
                 self._graph = copy
-
-
-_SCORES = 1 << 22  # In memory at a time, 16 MB.
-
-
-class Table(NamedTuple):
-    """The vectors of one vector field in one segment, shape ``[rows, dimension]``."""
-
-    vectors: Halves
-    small: EightBit | None  # Segments of few rows, and those that an older panglot wrote, have none.
-    graph: Graph | None
-    own_graphs: Mapping[str, Graph]  # By language. Their rows are numbered from the first of the language.
-
-
-def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Iterator[tuple[Doubles, Ints]]:
-    """Yield for each query scores and rows, in any order, among which the ``k`` best selected rows are.
-
-    A scan is exact, ties included. A graph finds nearly all.
-    """
-    # A scan of several queries reads the vectors once.
-    for part in pieces(len(queries), max(1, _SCORES // len(table.vectors))):
-        walked = [None if selection.exact else _walks(table, query, k, selection) for query in queries[part]]
-        missed = [at for at, found in enumerate(walked) if found is None]
-        scanned = iter(scan(table.vectors, table.small, queries[part][missed], k, selection) if missed else ())
-        for query, found in zip(queries[part], walked, strict=True):
-            yield found or _scored(table.vectors, next(scanned), query)
-
-
-def _walks(table: Table, query: npt.NDArray[np.float32], k: int, selection: Selection) -> tuple[Doubles, Ints] | None:
-    """Return candidates from the graph over all rows, or from those of languages, or None if a scan is cheaper.
-
-    Languages without a graph are scanned beside the graphs of others.
-    """
-    own: dict[Span, Graph] = {}
-    cost = 0
-    for span in selection.spans:
-        each = table.own_graphs.get(span.language)
-        walk = each.ef_search(_asked(k, each, span.live)) * VISITS if each and span.live else span.live
-        if each and walk < span.live:
-            own[span] = each
-        cost += min(walk, span.live)
-    if table.graph and (found := _walk(table.graph, table.vectors, query, k, selection, cost)):
-        return found
-    if not own:
-        return None
-    parts: list[tuple[Doubles, Ints]] = []
-    rest = [span for span in selection.spans if span not in own]
-    for span, each in own.items():
-        if found := _walk(each, table.vectors, query, k, selection._replace(spans=[span]), span.live):
-            parts.append(found)
-        else:
-            rest.append(span)
-    if any(span.live for span in rest):
-        others = selection._replace(spans=sorted(rest, key=lambda each: each.begin))
-        rows = next(scan(table.vectors, table.small, query[None], k, others))
-        parts.append(_scored(table.vectors, rows, query))
-    return np.concatenate([score for score, _ in parts]), np.concatenate([rows for _, rows in parts])
-
-
-def _asked(k: int, graph: Graph, live: int) -> int:
-    """Return for how many rows a graph is asked of which ``live`` may be found."""
-    excess = len(graph) / live
-    # Twice as many if some rows are not selected, because a graph is less exact about those farther off.
-    return math.ceil(candidates(k) * excess * min(2, excess))
-
-
-def _walk(
-    graph: Graph, vectors: Halves, query: npt.NDArray[np.float32], k: int, selection: Selection, limit: float
-) -> tuple[Doubles, Ints] | None:
-    """Return candidates from a graph, or None if comparing ``limit`` rows is cheaper.
-
-    The graph knows neither languages nor deleted rows. It is asked for more until enough of its answers are selected.
-    """
-    count = _asked(k, graph, selection.live)
-    while graph.ef_search(count) * VISITS < limit:
-        rows = graph.near(query, count)
-        if len(graph) > selection.live:
-            rows = selection.among(rows)
-        if 2 * len(rows) >= candidates(k):
-            score, _ = _scored(vectors, rows, query)
-            # If the last candidate ties with the k-th, others that tie may be missing.
-            if score.min() < np.partition(score, len(score) - k)[-k]:
-                return score, rows
-        count *= 4
-    return None
-
-
-def _scored(vectors: Halves, rows: Ints, query: npt.NDArray[np.float32]) -> tuple[Doubles, Ints]:
-    return scores(vectors[rows], query), rows

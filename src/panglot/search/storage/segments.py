@@ -1,25 +1,27 @@
-"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since."""
+"""Segments: documents and vectors in files that never change, sorted by language, and the version they make up."""
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.search.document import Document, ScoredDocument
+from panglot._errors import PanglotError
+from panglot.search.document import Document, ScoredDocument, count_kinds, joined_kinds
 from panglot.search.storage import columns, graph, manifest
-from panglot.search.storage.columns import SCHEMA, Keys, Selection, Span, Texts, as_batch, keys_of
-from panglot.search.storage.graph import Graph, Table, nearest
-from panglot.search.storage.manifest import SegmentMetadata
-from panglot.search.storage.scan import EightBit, paths
-from panglot.search.storage.store import Bools, Halves, Ints, first, pieces
+from panglot.search.storage.columns import Columns, computed
+from panglot.search.storage.graph import EightBit, Graph, paths
+from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest, SegmentMetadata
+from panglot.search.storage.nearest import Selection, Span, Table, nearest
+from panglot.search.storage.store import COLUMNS, REPLACED, Bools, Halves, Ints, as_document, first
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,96 +29,75 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Filter
 
-_BATCH = 4096  # Rows of one record batch.
+Keys = npt.NDArray[np.uint64]
 
 Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]  # Some documents, and their vectors by vector field.
 
 
-def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> Iterator[Piece]:
-    """Yield documents and their vectors, sorted by language."""
-    order = sorted(range(len(documents)), key=lambda at: documents[at].language)
-    for part in pieces(len(order), _BATCH):
-        rows = order[part]
-        yield as_batch([documents[at] for at in rows]), {name: table[rows] for name, table in vectors.items()}
+def keys_of(ids: Sequence[str]) -> Keys:
+    """Return the 64-bit numbers by which ids are looked up."""
+    # Half of a surrogate pair is in no id, but in what somebody asks for.
+    digests = (hashlib.blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest() for each in ids)
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
-def write_segment(
-    folder: Path, contents: Iterable[Piece], rows: int, vector_fields: Sequence[str], dimension: int, *, graphs: bool
-) -> SegmentMetadata:
-    """Write ``rows`` documents, sorted by language, into a new folder, and return the segment's description.
+class Texts:
+    """The documents of one segment, in an Arrow file, with their keys sorted in the first of two rows.
 
-    With ``graphs``, a segment of :data:`panglot.search.storage.graph.MIN_ROWS` rows or more gets graphs, and so does
-    each language in it that has as many.
+    The second row holds the position of each key's document.
     """
-    folder.mkdir(parents=True)
-    keys: list[Keys] = []
-    languages = Counter[str]()
-    metadata = columns.ColumnBuilder()
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
-        writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
-        tables = {name: stack.enter_context((folder / f"{name}.npy").open("wb")) for name in vector_fields}
-        # The number of rows is known beforehand, so that .npy files are written without holding the vectors.
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False}
-        for table in tables.values():
-            np.lib.format.write_array_header_1_0(table, {**header, "shape": (rows, dimension)})
-        for batch, vectors in _full_batches(contents):
-            writer.write_batch(batch)
-            for name, table in tables.items():
-                table.write(np.ascontiguousarray(vectors[name]).data)
-            keys.append(keys_of(batch.column("id").to_pylist()))
-            languages.update(batch.column("language").to_pylist())
-            metadata.add(batch.column("fields"))
-    key = np.concatenate(keys)
-    order = np.argsort(key, kind="stable")
-    np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
-    metadata.write(folder / columns.NAME)
-    counts = tuple(sorted(languages.items()))
-    built: dict[str, tuple[float, int]] = {}
-    own: dict[str, dict[str, int]] = {}
-    for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
-        vectors = _mapped(folder / f"{name}.npy")
-        small = EightBit.write(folder, name, vectors)
-        built[name], own[name] = (small.factor, graph.build(vectors, small, folder / f"{name}.usearch")), {}
-        for number, span in enumerate(_spans(counts, None)):
-            if graph.MIN_ROWS <= span.live <= graph.MOST * rows:
-                part = vectors[span.begin : span.end], small.part(span.begin, span.end)
-                file = _own_graph(folder, name, number)
-                own[name][span.language] = graph.build(*part, file, f" in {span.language}")
-    files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
-    manifest.sync(folder)
-    manifest.sync(folder.parent)
-    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own, kinds=metadata.counts)
 
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        # Looking a column up takes longer than reading a cell of it.
+        self._columns = {name: self._table[name] for name in COLUMNS}
+        self._keys = keys
+        self.metadata = Columns(path.with_name(columns.NAME), self._columns, len(self))
 
-def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
-    """Write which rows of a segment are deleted, into its folder, and return its new description."""
-    path = folder / metadata.name / f"deleted-{version}.npy"
-    try:
-        np.save(path, np.packbits(deleted))
-        described = manifest.describe_file(path)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    files = {name: facts for name, facts in metadata.files.items() if name != metadata.deleted}
-    return replace(metadata, files={**files, path.name: described}, deleted=path.name)
+    def __len__(self) -> int:
+        return self._table.num_rows
 
+    def value(self, row: int, column: str) -> str:
+        """Return one cell."""
+        return self._columns[column][row].as_py()
 
-def _full_batches(contents: Iterable[Piece]) -> Iterator[Piece]:
-    """Join small pieces until they have at least :data:`_BATCH` rows. The last may be smaller."""
-    waiting: list[Piece] = []
-    for piece in contents:
-        waiting.append(piece)
-        if sum(batch.num_rows for batch, _ in waiting) >= _BATCH:
-            yield _joined(waiting)
-            waiting = []
-    if waiting:
-        yield _joined(waiting)
+    def document(self, row: int) -> Document:
+        """Return one document."""
+        return as_document({name: self.value(row, name) for name in COLUMNS})
 
+    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
+        """Return the row of each id, whose keys are given too. It is -1 if there is none."""
+        found = np.full(len(ids), -1, np.int64)
+        if not len(self):
+            return found
+        places = np.searchsorted(self._keys[0], keys)
+        for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
+            place = int(places[at])
+            # Two ids may share a key, so that the id itself decides.
+            while place < len(self) and self._keys[0, place] == keys[at]:
+                row = int(self._keys[1, place])
+                if self.value(row, "id") == ids[at]:
+                    found[at] = row
+                    break
+                place += 1
+        return found
 
-def _joined(waiting: Sequence[Piece]) -> Piece:
-    batch = pa.Table.from_batches([batch for batch, _ in waiting]).combine_chunks().to_batches()[0]
-    return batch, {name: np.concatenate([vectors[name] for _, vectors in waiting]) for name in waiting[0][1]}
+    def count_kinds(self, rows: Ints) -> dict[str, dict[str, int]]:
+        """Return how many of some rows have a value of each kind, by field of metadata."""
+        counts: dict[str, dict[str, int]] = {}
+        # `take` would copy the whole column first.
+        texts = (self.value(row, "fields") for row in rows.tolist())
+        count_kinds((json.loads(text) for text in texts if text), counts)
+        return counts
+
+    def in_groups(self, groups: Collection[str]) -> Ints:
+        """Return the rows whose group is one of these."""
+        known = pa.array(list(groups), pa.string())
+        return np.flatnonzero(computed("is_in", self._columns["group"], value_set=known))
+
+    def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
+        """Return the rows from ``begin`` to ``end`` as slices of record batches."""
+        return self._table.slice(begin, end - begin).to_batches()
 
 
 @dataclass(frozen=True)
@@ -151,10 +132,10 @@ class Segment:
         if metadata.deleted:
             bits = np.load(place / metadata.deleted, allow_pickle=False)
             deleted = np.unpackbits(bits, count=metadata.rows).astype(np.bool_)
-        spans = _spans(metadata.languages, deleted)
+        spans = spans_of(metadata.languages, deleted)
         if known:
             return replace(known, metadata=metadata, deleted=deleted, spans=spans)
-        texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
+        texts = Texts(place / "documents.arrow", mapped(place / "keys.npy"))
         tables = {name: _table(place, name, metadata, spans) for name in vector_fields}
         return cls(metadata, texts, tables, deleted, spans)
 
@@ -251,7 +232,8 @@ def deleted_since(before: Segment, now: Segment) -> list[str]:
     return [now.texts.value(row, "id") for row in rows.tolist()]
 
 
-def _spans(languages: Sequence[tuple[str, int]], deleted: Bools | None) -> tuple[Span, ...]:
+def spans_of(languages: Sequence[tuple[str, int]], deleted: Bools | None) -> tuple[Span, ...]:
+    """Return the rows of each language, given their numbers, and which rows are deleted."""
     ends = accumulate(rows for _, rows in languages)
     return tuple(
         Span(language, end - rows, end, rows if deleted is None else rows - int(deleted[end - rows : end].sum()))
@@ -259,8 +241,8 @@ def _spans(languages: Sequence[tuple[str, int]], deleted: Bools | None) -> tuple
     )
 
 
-def _own_graph(folder: Path, name: str, number: int) -> Path:
-    # Languages may have any names.
+def own_graph(folder: Path, name: str, number: int) -> Path:
+    """Return the file of the graph of a language, by its place among the languages, which may have any names."""
     return folder / f"{name}.{number}.usearch"
 
 
@@ -269,48 +251,79 @@ def _table(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[S
     factor, ef_search = metadata.graphs.get(name, (1.0, 0))
     known = metadata.own_graphs.get(name, {})
     own_graphs = {
-        span.language: Graph(_own_graph(folder, name, number), factor, known[span.language], span.begin)
+        span.language: Graph(own_graph(folder, name, number), factor, known[span.language], span.begin)
         for number, span in enumerate(spans)
         if known.get(span.language)
     }
     return Table(
-        _mapped(folder / f"{name}.npy"),
+        mapped(folder / f"{name}.npy"),
         EightBit.open(folder, name, factor) if paths(folder, name)[0].name in metadata.files else None,
         Graph(folder / f"{name}.usearch", factor, ef_search) if ef_search else None,
         own_graphs,
     )
 
 
-def _mapped(path: Path) -> Any:
+def mapped(path: Path) -> Any:
+    """Return an array in a file, which is mapped into memory."""
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-MERGED = 8  # So many segments of like size are merged, so that a row is rewritten about log8(rows) times.
+@dataclass(frozen=True)
+class Version:
+    """A version with its segments open. It never changes, and its files stay as long as a process has it open."""
+
+    manifest: Manifest
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def open(cls, folder: Path, known: Self | None = None) -> Self:
+        """Return the newest version of the store in a folder, or ``known`` if that is it.
+
+        Raises:
+            PanglotError: The store is missing or damaged, or ``known`` is of another store.
+        """
+        manifest = _read(folder, known)
+        open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
+        while True:
+            if known and manifest == known.manifest:
+                return known
+            try:
+                segments = (
+                    Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
+                    for each in manifest.segments
+                )
+                return cls(manifest, tuple(segments))
+            except FileNotFoundError as error:
+                # A writer removes files only after it has written a newer version.
+                newer = _read(folder, known)
+                if newer == manifest:
+                    raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
+                manifest = newer
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field of metadata."""
+        return joined_kinds(segment.kinds for segment in self.segments)
+
+    def kinds_with(self, segments: Sequence[SegmentMetadata]) -> dict[str, str]:
+        """Return the kinds of fields if only these segments stay, some of them with fewer live rows."""
+        known = {segment.metadata.name: segment.kinds for segment in self.segments if segment.metadata.kinds is None}
+        return joined_kinds(known[each.name] if each.kinds is None else each.kinds for each in segments)
+
+    def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
+        """Return the segment and the row of the live document with each id, None and -1 if there is none."""
+        keys = keys_of(ids)
+        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
+        for segment in self.segments:
+            rows = segment.rows(ids, keys)
+            for at in np.flatnonzero(rows >= 0):
+                found[at] = segment, int(rows[at])
+        return found
 
 
-def due(sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Return which segments, given the live and deleted rows of each, should be rewritten as one now.
-
-    >>> due([(5000, 0)] + [(1, 0)] * 7)
-    []
-    >>> due([(5000, 0)] + [(1, 0)] * 8)
-    [1, 2, 3, 4, 5, 6, 7, 8]
-    >>> due([(5000, 6000), (3, 0)])
-    [0]
-    """
-    tiers: dict[int, list[int]] = {}
-    for at, (live, _) in enumerate(sizes):
-        tiers.setdefault(live.bit_length() // 3, []).append(at)
-    for tier in sorted(tiers):
-        if len(tiers[tier]) >= MERGED:
-            # Smaller ones come along: they would soon be merged into the result anyway.
-            return sorted(at for lower in tiers if lower <= tier for at in tiers[lower])
-    return next(([at] for at, (live, deleted) in enumerate(sizes) if deleted > live), [])
-
-
-def contents(segments: Sequence[Segment]) -> Iterator[Piece]:
-    """Yield the live rows of segments, sorted by language, read as they are asked for."""
-    found = [segment.live_pieces() for segment in segments]
-    for language in sorted({language for by_language in found for language in by_language}):
-        for by_language in found:
-            yield from by_language.get(language, ())
+def _read(folder: Path, known: Version | None) -> Manifest:
+    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
+    found = Manifest.read(folder)
+    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
+        raise PanglotError(REPLACED, file=folder, hint="open the index again")
+    return found

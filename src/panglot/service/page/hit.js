@@ -1,7 +1,6 @@
 // One result. Its card has the direction of its language. The page's own words in it keep theirs.
 
 import { element, own } from "./dom.js";
-import { parts } from "./text.js";
 import { knows, number, say } from "./words.js";
 
 // A document is shown from its best sentence on if more than this many characters come before it.
@@ -111,6 +110,27 @@ function versions(hit, { language, address, fetched }, fill) {
     },
   }, element("bdi", {}, language(code).name)));
   return own("p", { class: "versions quiet" }, say("versions"), ...links.flatMap((link) => [" ", link]));
+}
+
+/** Return the position in UTF-16 units of a position in code points, which the service counts: 𠮷 is two of the first. */
+function unit(text, point) {
+  let at = 0;
+  for (const character of text) {
+    if (point-- <= 0) break;
+    at += character.length;
+  }
+  return at;
+}
+
+/**
+ * Return a text as [before, marked, after]. `highlight` is begin and end in code points, or null. Nothing is marked if
+ * that is all of the text, because it would say nothing.
+ */
+function parts(text, highlight) {
+  if (!highlight) return [text, "", ""];
+  const [begin, end] = highlight.map((point) => unit(text, point));
+  const found = [text.slice(0, begin), text.slice(begin, end), text.slice(end)];
+  return found[0].trim() || found[2].trim() ? found : [text, "", ""];
 }
 
 /** Return an address that a document names if it is one of the web, so that a click never runs a script. */
