@@ -208,8 +208,7 @@ def _measures(each: Mapping[str, Any]) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    from panglot.report.tables import simple_table
-    from panglot.report.text import table_to_markdown
+    from panglot.report.tables import simple_table, table_to_markdown
 
     filled = [[cell or "–" for cell in row] for row in rows]
     return table_to_markdown(simple_table(head, filled, left=range(len(head)), code=True))
