@@ -71,7 +71,7 @@ def compare_command(
     of pairs of models.
     """
     from panglot.datasets.suite import is_suite
-    from panglot.evaluation.compare import compare
+    from panglot.evaluation.evaluate import compare
 
     if not tests and suite is None:
         raise click.MissingParameter(param_hint="'--test' / '--suite'", param_type="option")
@@ -134,7 +134,7 @@ def evaluate_command(
         raise PanglotError(problem, field="queries", hint="leave --queries out, or name an index and no data set")
     named = options.in_language(datasets, language)
     if settings["reranker"] is not None:
-        from panglot.evaluation.compare import compare
+        from panglot.evaluation.evaluate import compare
 
         alone = {"robust", "trec_run", "trec_depth"}
         options.refuse(alone, "would be of the model alone", "leave it out, or measure without --reranker")
@@ -277,7 +277,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     The collection has short facts in twelve languages. Training and test share no fact.
     """
     from panglot._files import write_json
-    from panglot.evaluation.compare import compare
+    from panglot.evaluation.evaluate import compare
     from panglot.report import print_report, write_html
     from panglot.training.loop import train
 

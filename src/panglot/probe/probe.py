@@ -22,9 +22,9 @@ from panglot._files import write_text
 from panglot.data.collection import Collection, Ints
 from panglot.encoders.protocol import Encoder, behind
 from panglot.evaluation.bootstrap import share_difference, share_interval
-from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.evaluation.exact_scores import Bools
 from panglot.evaluation.figures import Result
+from panglot.evaluation.inputs import encode, open_encoder, open_sets
 from panglot.probe.beam import Start, search_changes
 from panglot.probe.changes import Lexicons, read_lexicons
 from panglot.probe.pools import Outcome, ParallelPools, ParallelQuestions, Pools, choose_languages
