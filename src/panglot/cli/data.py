@@ -11,8 +11,6 @@ import click
 
 from panglot._errors import PanglotError
 from panglot._progress import progress
-from panglot.augment.lexicon_files import looks_like
-from panglot.augment.lexicons import KNOWN
 from panglot.batching.table import cache_rows
 from panglot.cli import options
 from panglot.cli.languages import lexicon_figures, print_lexicon
@@ -27,7 +25,6 @@ from panglot.data.language import name as language_name
 from panglot.data.pages import from_docs as documents
 from panglot.datasets import check as checking
 from panglot.datasets import registry
-from panglot.report.labels import shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +80,8 @@ def _findings(report: checking.Report) -> dict[str, object]:
 
 
 def _print_findings(report: checking.Report, name: str, place: Path | None) -> None:
+    from panglot.report.labels import shorten
+
     click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be used")
     for error in report.rejected[:_SHOWN]:
         click.echo(f"rejected: {_where(error, name)}{error.problem}" + (f". Fix: {error.hint}" if error.hint else ""))
@@ -267,6 +266,9 @@ def show(
     languages: list[str] | None, to_json: str | None,
 ) -> None:  # fmt: skip
     """Show what is in a data set (NAME, NAME:PART or a path) or a lexicon, with some of its rows."""
+    from panglot.augment.lexicon_files import looks_like
+    from panglot.augment.lexicons import KNOWN
+
     if name in KNOWN or (Path(name).exists() and looks_like(Path(name))):
         figures = lexicon_figures(name, data_dir, limit, against, languages or [])
         printed = print_lexicon
@@ -296,6 +298,8 @@ def _collection_figures(collection: Collection, limit: int) -> dict[str, Any]:
 
 
 def _print_collection(figures: dict[str, Any]) -> None:
+    from panglot.report.labels import shorten
+
     for key, value in figures["metadata"].items():
         if value:
             click.echo(f"  {key}: {value}")
