@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -261,17 +260,17 @@ def matrix(dataset: Dataset, model: str) -> dict[str, dict[str, float]]:
     path = ("crosslingual", "matrix", key)
     if not isinstance(dig(dataset.figures.get(model), *path), Mapping):
         return {}
-    cells = _square(dataset, partial(dataset.value, model, *path))
+    cells = _square(dataset, model, *path)
     for x, row in cells.items():
         if (own := dataset.value(model, "monolingual", "by_language", x, key)) is not None:
             row[x] = own
     return cells
 
 
-def _square(dataset: Dataset, value: Callable[[str, str], float | None]) -> dict[str, dict[str, float]]:
-    """Return language → language → value, with a row of every language and only the known cells."""
+def _square(dataset: Dataset, model: str, *path: str) -> dict[str, dict[str, float]]:
+    """Return language → language → the value below ``path``, with a row of every language and only the known cells."""
     codes = dataset.languages
-    return {x: {y: found for y in codes if (found := value(x, y)) is not None} for x in codes}
+    return {x: {y: found for y in codes if (found := dataset.value(model, *path, x, y)) is not None} for x in codes}
 
 
 def mean_by_question(cells: Matrix) -> dict[str, float]:
@@ -292,7 +291,7 @@ def mean_by_passage(cells: Matrix) -> dict[str, float]:
 
 def shares(dataset: Dataset, key: str) -> dict[str, Matrix]:
     """Return model → question language → passage language → share of the first results."""
-    found = {m: _square(dataset, partial(dataset.value, m, "multilingual", key)) for m in dataset.models}
+    found = {model: _square(dataset, model, "multilingual", key) for model in dataset.models}
     return {model: {x: row for x, row in cells.items() if row} for model, cells in found.items() if any(cells.values())}
 
 
@@ -304,7 +303,7 @@ def share_key(dataset: Dataset) -> str | None:
 
 def distances(dataset: Dataset) -> dict[str, Matrix]:
     """Return model → language → another language → distance between their mean embeddings."""
-    found = {m: _square(dataset, partial(dataset.value, m, "geometry", "mean_distance")) for m in dataset.models}
+    found = {model: _square(dataset, model, "geometry", "mean_distance") for model in dataset.models}
     others = {model: {x: {y: v for y, v in row.items() if y != x} for x, row in cells.items()}
               for model, cells in found.items()}  # fmt: skip
     return {model: cells for model, cells in others.items() if any(cells.values())}
