@@ -53,7 +53,7 @@ def run_step(options: argparse.Namespace) -> dict[str, Any]:
     collection = read(options.dataset, data_dir=options.data_dir)
     paths = [options.folder / f"{side}.npy" for side in ("questions", "passages")]
     if options.step == "prepare":
-        from panglot.evaluation.evaluate import encode, open_encoder
+        from panglot.evaluation.inputs import encode, open_encoder
 
         source = options.vectors
         sides = clustered(collection, 0) if source == "random" else encode(open_encoder(source), collection)

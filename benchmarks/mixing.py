@@ -96,11 +96,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train once in this process, and return the figures."""
     import panglot
     from panglot.datasets import registry
-    from panglot.study.data import nested
+    from panglot.study.data import training_languages
 
     # The languages are those of the study's nested sets, one per objective.
     available = registry.read(SET, data_dir=options.data_dir).languages
-    languages = list(nested(available, [11 if options.count == 2 else options.count])[0].languages)
+    languages = list(training_languages(available, 11 if options.count == 2 else options.count))
     settings = recipe(options.way, options.count, languages, options)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -26,8 +26,8 @@ from _common import RESULTS, make_parser, record, table
 from panglot.data.collection import Collection
 from panglot.encoders.cache import cached
 from panglot.encoders.protocol import Vectors
-from panglot.evaluation.evaluate import encode
 from panglot.evaluation.figures import SETTINGS, measure
+from panglot.evaluation.inputs import encode
 from panglot.evaluation.measures import parse
 from panglot.search.query_language import query_language
 from panglot.search.ranking.modes import HEAD, SHARE, Doubles, LanguageStats, center, head_mean, query_offset

@@ -189,8 +189,8 @@ def evaluate(model: str) -> dict[str, float]:
     """Return mAP in the three settings and the rank distance on the held-out part of MLQA dev."""
     from panglot.datasets.registry import read
     from panglot.encoders.load import load
-    from panglot.evaluation.evaluate import encode
     from panglot.evaluation.figures import headline
+    from panglot.evaluation.inputs import encode
     from panglot.evaluation.measures import parse
 
     collection = read(HELD)

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from panglot.debiasing.debias import debias
     from panglot.encoders.load import load
     from panglot.encoders.protocol import Encoder
-    from panglot.evaluation.compare import compare
-    from panglot.evaluation.evaluate import Evaluation, evaluate
-    from panglot.evaluation.mteb_model import mteb_model
+    from panglot.evaluation.evaluate import Evaluation, compare, evaluate
+    from panglot.evaluation.inputs import mteb_model
     from panglot.mining.mine import mine
     from panglot.search.index import Index
     from panglot.training.loop import train
@@ -48,12 +47,12 @@ _HOMES = {
     "Settings": "training.settings",
     "__version__": "_environment",
     "average": "training.selection",
-    "compare": "evaluation.compare",
+    "compare": "evaluation.evaluate",
     "debias": "debiasing.debias",
     "evaluate": "evaluation.evaluate",
     "load": "encoders.load",
     "mine": "mining.mine",
-    "mteb_model": "evaluation.mteb_model",
+    "mteb_model": "evaluation.inputs",
     "read": "datasets.registry",
     "train": "training.loop",
 }

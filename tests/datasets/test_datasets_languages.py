@@ -15,13 +15,14 @@ from click.testing import CliRunner
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from panglot._errors import PanglotError
-from panglot.cli.languages import languages_command, profiles, to_markdown
+from panglot.cli.languages import languages_command, profiles
 from panglot.data.language import canonical, script_of
 from panglot.data.letters import commonest_script, is_right_to_left
 from panglot.datasets.languages import facts, family, known_languages
 from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import Counter, open_counter
+from panglot.report.contents import languages_to_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 
@@ -104,7 +105,7 @@ def test_the_command_writes_json_and_the_page(data: Path, model: Path, tmp_path:
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert [each["code"] for each in figures["languages"]] == ["sw", "zh-Hant"]
-    assert to_markdown(figures) == page.read_text("utf-8")
+    assert languages_to_markdown(figures) == page.read_text("utf-8")
     assert (
         "| `sw` | Swahili | Kiswahili | Latin (Latn) | ltr | Niger-Kordofanian › Atlantic-Congo › Bantu |"
         in page.read_text("utf-8")

@@ -15,7 +15,7 @@ from panglot.debiasing.correction import Debiased
 from panglot.debiasing.fit import fit
 from panglot.encoders.cache import Cached, cached
 from panglot.encoders.protocol import Encoder, LanguageAware
-from panglot.evaluation.evaluate import encode
+from panglot.evaluation.inputs import encode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from encoders_made import make_model
 from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
-from panglot.evaluation.evaluate import open_encoder
+from panglot.evaluation.inputs import open_encoder
 from panglot.search.index import Index
 
 

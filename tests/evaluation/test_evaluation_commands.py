@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.evaluate import compare_command, evaluate_command
-from panglot.evaluation.evaluate import open_encoder
 from panglot.evaluation.figures import measure
+from panglot.evaluation.inputs import open_encoder
 from panglot.evaluation.ranks import trec_qrels
 
 from .made import parallel, unit

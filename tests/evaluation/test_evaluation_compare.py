@@ -10,7 +10,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import PerQuestion, holm
-from panglot.evaluation.compare import compare, compare_questions
+from panglot.evaluation.compare import compare_questions
+from panglot.evaluation.evaluate import compare
 from panglot.evaluation.figures import measure
 
 from .made import Table, parallel, unit

@@ -18,8 +18,7 @@ from panglot.cli.evaluate import evaluate_command
 from panglot.data.collection import Collection, Text
 from panglot.data.formats.trec import read_qrels, read_ranked, write_qrels, write_run
 from panglot.encoders.sentence_transformer import Reranker
-from panglot.evaluation.compare import compare
-from panglot.evaluation.evaluate import evaluate, evaluate_run
+from panglot.evaluation.evaluate import compare, evaluate, evaluate_run
 from panglot.evaluation.ranks import rank, trec_qrels, trec_run
 from panglot.evaluation.runs import rerank
 

@@ -13,9 +13,8 @@ from panglot.data.collection import Collection, Text
 from panglot.datasets.decontaminate import decontaminate
 from panglot.datasets.suite import read_suite
 from panglot.evaluation.bootstrap import PerQuestion
-from panglot.evaluation.compare import compare
-from panglot.evaluation.evaluate import evaluate
-from panglot.evaluation.scoreboard import scoreboard
+from panglot.evaluation.compare import scoreboard
+from panglot.evaluation.evaluate import compare, evaluate
 
 from .made import Table, unit
 

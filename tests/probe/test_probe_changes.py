@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot.probe import changes as phrases
-from panglot.probe.changes import CHANGES, Material, Versions, ascii_digits, names
-from panglot.probe.probe import read_lexicons
+from panglot.probe.changes import CHANGES, Material, Versions, ascii_digits, names, read_lexicons
 
 QUESTIONS = {
     "ar": "ماذا افتتحت الملكة اليزابيث الثانية في نيوكاسل عام 1981؟",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from panglot.probe.rates import against_rest, mean, share
+from panglot.evaluation.bootstrap import mean_interval, share_interval
+from panglot.probe.probe import against_rest
 
 
 @given(hits=st.integers(0, 60), more=st.integers(0, 200))
@@ -16,7 +17,7 @@ def test_independent_questions_have_wilsons_interval(hits: int, more: int) -> No
     number = hits + more
     if not number:
         return
-    found = share(np.arange(number) < hits, np.arange(number))
+    found = share_interval(np.arange(number) < hits, np.arange(number))
     theirs = stats.binomtest(hits, number).proportion_ci(0.95, method="wilson")
     assert found[0] == hits / number
     assert found[1:] == pytest.approx((theirs.low, theirs.high), abs=1e-9)
@@ -25,7 +26,9 @@ def test_independent_questions_have_wilsons_interval(hits: int, more: int) -> No
 @given(hits=st.integers(0, 30), more=st.integers(1, 60), times=st.integers(2, 6))
 def test_copies_of_a_question_are_one_question(hits: int, more: int, times: int) -> None:
     hit, group = np.arange(hits + more) < hits, np.arange(hits + more)
-    assert share(np.repeat(hit, times), np.repeat(group, times)) == pytest.approx(share(hit, group), abs=1e-9)
+    assert share_interval(np.repeat(hit, times), np.repeat(group, times)) == pytest.approx(
+        share_interval(hit, group), abs=1e-9
+    )
 
 
 def clustered(seed: int, groups: int = 300, times: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +44,8 @@ def test_the_interval_is_about_that_of_the_bootstrap_over_groups() -> None:
     generator = np.random.default_rng(2)
     drawn = sums[generator.integers(0, len(sums), (4000, len(sums)))].mean(axis=1) / 6
     low, high = np.quantile(drawn, [0.025, 0.975])
-    assert share(hit, group)[1:] == pytest.approx((low, high), abs=0.004)
-    naive = share(hit, np.arange(len(hit)))
+    assert share_interval(hit, group)[1:] == pytest.approx((low, high), abs=0.004)
+    naive = share_interval(hit, np.arange(len(hit)))
     assert naive[2] - naive[1] < 0.7 * (high - low)
 
 
@@ -76,13 +79,13 @@ def test_without_a_rest_or_with_a_few_groups_there_is_no_difference() -> None:
 def test_versions_of_one_question_are_one_question() -> None:
     one = np.zeros(8, np.int64)
     for hit in (np.arange(8) % 2 == 0, np.ones(8, np.bool_)):
-        rate, low, high = share(hit, one)
+        rate, low, high = share_interval(hit, one)
         theirs = stats.binomtest(1, 1).proportion_ci(0.95, method="wilson")
         assert high - low >= theirs.high - theirs.low
         assert low <= rate <= high
     # A question with many versions counts as one among others.
     lopsided = np.repeat(np.arange(10), [91, *[1] * 9])
-    assert np.subtract(*share(np.ones(100, np.bool_), lopsided)[:2]) > 0.5
+    assert np.subtract(*share_interval(np.ones(100, np.bool_), lopsided)[:2]) > 0.5
 
 
 @pytest.mark.parametrize("inside", [10, 15, 30, "language"])
@@ -109,16 +112,16 @@ def test_the_interval_of_few_questions_is_not_too_narrow(groups: int) -> None:
     generator, group = np.random.default_rng(1), np.repeat(np.arange(groups), 8)
     missed = 0
     for _ in range(300):
-        _, low, high = share(generator.random(len(group)) < generator.beta(0.3, 2.0, groups)[group], group)
+        _, low, high = share_interval(generator.random(len(group)) < generator.beta(0.3, 2.0, groups)[group], group)
         missed += not low <= 0.3 / 2.3 <= high
     assert missed / 300 <= 0.08
 
 
 def test_a_mean_over_groups_is_students() -> None:
     value = np.array([0.1, 0.4, 0.2, 0.5])
-    centre, ends = mean(value, np.arange(4))
+    centre, ends = mean_interval(value, np.arange(4))
     theirs = stats.t.interval(0.95, 3, value.mean(), stats.sem(value))
     assert centre == pytest.approx(value.mean())
     assert ends == pytest.approx(list(theirs))
-    assert mean(np.repeat(value, 3), np.repeat(np.arange(4), 3))[1] == pytest.approx(ends)
-    assert mean(value, np.zeros(4, np.int64))[1] is None
+    assert mean_interval(np.repeat(value, 3), np.repeat(np.arange(4), 3))[1] == pytest.approx(ends)
+    assert mean_interval(value, np.zeros(4, np.int64))[1] is None

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import to_html, to_markdown
-from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
-from panglot.report.contents import differences, missing, summary, verdicts
-from panglot.report.evaluations import Dataset, Results, read_results
+from panglot.report.contents import missing, summary, verdicts
+from panglot.report.dataset_tables import differences
+from panglot.report.evaluations import Dataset, Results, matrix, mean_by_passage, mean_by_question, read_results
 from panglot.report.labels import bias_measures, format_number, format_p, percent, retrieval_measures
 from panglot.report.tables import around, ticks
 

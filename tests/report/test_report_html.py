@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import heatmap, to_html, write_html
-from panglot.report.by_language import own_share
+from panglot.report.dataset_tables import own_share
 from panglot.report.evaluations import read_results
 from panglot.report.markup import example
 

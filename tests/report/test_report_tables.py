@@ -14,8 +14,7 @@ from panglot.report import print_table
 from panglot.report.contents import contents
 from panglot.report.evaluations import read_results
 from panglot.report.markup import table_to_html
-from panglot.report.tables import Cell, Column, Row, Table, simple_table
-from panglot.report.text import table_to_markdown
+from panglot.report.tables import Cell, Column, Row, Table, simple_table, table_to_markdown
 
 GROUPED = Table(
     "By language",

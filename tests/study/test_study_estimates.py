@@ -16,7 +16,7 @@ from panglot._files import write_json
 from panglot.data.collection import Collection
 from panglot.study import design
 from panglot.study.cell import cell_folder, cell_key, check
-from panglot.study.data import LanguageSet, SourceDigest, StudyData, prepare
+from panglot.study.data import SourceDigest, StudyData, prepare
 from panglot.study.design import Study
 from panglot.study.endpoints import smallest_difference
 from panglot.study.estimates import Estimate, Results, SeedFigures, difference, t_test
@@ -106,7 +106,7 @@ def test_cells_made_from_other_data_are_refused(tmp_path: Path) -> None:
     study = made(tmp_path)
     put(study, {"start": [0.5, 0.6], "hybrid-all-0": [0.5, 0.6], "mean-all-0": [0.5, 0.6]})
     now = (SourceDigest("a", "files", "texts"), SourceDigest("b", None, "texts"))
-    data = StudyData("key", (), Path("dev"), {}, {0: LanguageSet(("de", "en"))}, now)
+    data = StudyData("key", (), Path("dev"), {}, {0: ("de", "en")}, now)
     start = study.cells()[0]
 
     def record(cell: str, sources: Sequence[SourceDigest] | None) -> None:

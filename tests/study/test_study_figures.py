@@ -14,8 +14,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.cli.main import main
 from panglot.study import claims
-from panglot.study.claims import CheckedStatement, Checkout
-from panglot.study.page import Page
+from panglot.study.claims import CheckedStatement, Checkout, Page
 from panglot.study.stored import Source, Sources, follow
 
 ROOT = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ from panglot._files import digest, lock
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.cell import CellFolder, cell_folder, cell_key, recipe_of, run_cell
-from panglot.study.data import LanguageSet, StudyData, prepare
+from panglot.study.data import StudyData, prepare
 from panglot.study.estimates import Results, comparisons, difference
 from panglot.study.worker import status_of
 
@@ -268,7 +268,7 @@ def test_keys_of_trials_are_those_of_earlier_versions(file: Path) -> None:
     file.write_text(file.read_text("utf-8") + "[rates]\ngrid = [1e-3, 2e-3]\n", "utf-8")
     study = design.read(file)
     trial = study.trials()[0]
-    data = StudyData("key", (), Path("dev"), {}, {size: LanguageSet(("de", "en")) for size in (0, 1, 2)})
+    data = StudyData("key", (), Path("dev"), {}, dict.fromkeys((0, 1, 2), ("de", "en")))
     recipe = recipe_of(study, trial, data, None)
     assert recipe.pop("eval_every") == 1_000_000
     old = {**recipe, "dev_every": 1_000_000, "output": "", "on": "", "dev": ""}

@@ -1,26 +1,32 @@
-"""Commands that find where a search or a model fails in a language, or mend it: ``diagnose``, ``debias``, ``probe``."""
+"""Commands that find where a search or a model fails in a language: ``diagnose`` and ``probe``."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from panglot._errors import PanglotError
+from panglot._files import write_json
 from panglot.cli import options
-from panglot.cli.diagnosis_folder import choose_folder, open_index, record_source
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
     from panglot.report.tables import Cell, Row, Table
+    from panglot.search.index import Index
     from panglot.search.integrations.snippets import Snippet
 
 _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 _EXAMPLES = 3  # Weak pairs that are printed.
+_RECORD = "diagnosis.json"  # The file of a folder that says what its diagnosis is of.
 
 
 @click.command("diagnose", cls=options.SectionedCommand, sections={
@@ -69,9 +75,9 @@ def diagnose_command(
     progress = options.progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.
     given = read_queries(queries) if queries is not None else None
-    folder = choose_folder(source, output)
-    index = open_index(source, folder, model, progress, reading)
-    record_source(source, folder)
+    folder = _choose_folder(source, output)
+    index = _open_index(source, folder, model, progress, reading)
+    write_json(folder / _RECORD, {"source": _relative(source, folder)})
     asked = given or sample_queries(index.documents(), _GROUPS, seed)
     found = diagnose(index, asked, seed=seed, progress=progress)
     command = without_password(options.command_line())
@@ -94,8 +100,87 @@ def diagnose_command(
         _print_diagnosis(figures, folder)
 
 
-def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
+def _choose_folder(source: str, output: Path | None) -> Path:
+    """Return the folder to write: ``output``, or by default one in the current folder that is named after the source.
 
+    Raises:
+        PanglotError: The folder is an index or a debiased model, whose correction would be replaced. Or it is the
+            default, and the diagnosis in it is of another source.
+    """
+    from panglot.debiasing.correction import HEAD
+    from panglot.search.metadata import is_index
+
+    folder = output or Path(f"{_short_name(source)}-diagnosis")
+    head = folder / HEAD
+    # The correction of a diagnosis names its trial.
+    if is_index(folder) or (head.is_file() and '"trial"' not in head.read_text("utf-8", "replace")):
+        problem = "the folder is an index or a debiased model, whose own correction would be replaced"
+        raise PanglotError(problem, file=folder, field="output", hint="name another folder")
+    try:
+        before = json.loads((folder / _RECORD).read_text("utf-8"))["source"]
+    except (OSError, ValueError, KeyError, TypeError):  # Earlier versions kept no record.
+        return folder
+    if output is None and before != (now := _relative(source, folder)):
+        problem = f"the folder has the diagnosis of {before}, and {now} is named (both as seen from the folder)"
+        hint = f"name a folder with --output. `--output {folder}` replaces the documents that its index holds"
+        raise PanglotError(problem, file=folder, field="output", hint=hint)
+    return folder
+
+
+def _open_index(
+    source: str, folder: Path, model: str | None, progress: Callable[[str], None], reading: dict[str, Any]
+) -> Index:
+    """Return the index that is named, or one of the documents that are, which is kept in the folder."""
+    from panglot.encoders.shipped import DEFAULT
+    from panglot.search.index import Index
+    from panglot.search.ingest.collections import index_collection, is_collection
+    from panglot.search.ingest.sources import find_documents
+    from panglot.search.metadata import is_index
+
+    if is_index(source):
+        options.refuse(reading, "does nothing for an index, which has its documents already", "leave it out")
+        return Index.open(source, model=model)
+    if is_collection(source):
+        options.refuse({"language"}, "does nothing for a collection", "name the field with --column language=NAME")
+        options.refuse(
+            {"chunk_tokens"}, "does nothing for a collection, whose documents have one vector each", "leave it out"
+        )
+        options.refuse({"data_dir"}, "does nothing for a collection", "leave it out")
+        columns = reading["columns"]
+        return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress)
+    documents = find_documents(source, progress=progress, **reading)
+    if not is_index(folder / "index"):
+        return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
+    index = Index.open(folder / "index", model=model)
+    done = ", ".join(f"{number:,} {what}" for what, number in index.update(documents).items() if number)
+    progress(f"{folder / 'index'} is of an earlier call; {done or 'nothing changed'}")
+    return index
+
+
+def _relative(source: str, folder: Path) -> str:
+    """Return a path as seen from the folder, so that both can be moved together. Other names stay as they are."""
+    from panglot.search.ingest.collections import without_password
+
+    path = Path(source).expanduser()
+    if not path.exists():
+        return without_password(source)
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # On Windows, the two may be on different drives.
+        return path.resolve().as_posix()
+
+
+def _short_name(source: str) -> str:
+    """Return the name of a file, an index or a collection.
+
+    >>> _short_name("data/help.jsonl.gz"), _short_name("postgresql://host/db?table=help")
+    ('help', 'db-table-help')
+    """
+    name = source.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^\w-]+", "-", name.partition(".")[0]) or "documents"
+
+
+def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     from panglot.report import print_table
     from panglot.report.diagnosis_page import HEADINGS, findings, headline, trials_table
 
@@ -111,60 +196,6 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     others = [each["title"] for each in found["code"][1:]]
     more = f", with code for {', '.join(others)}" if others else ""
     click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")
-
-
-@click.command("debias", cls=options.SectionedCommand, sections={
-    "on": "Data", "method": "Correction", "output": "Output", "rank": "Correction", "languages": "Data",
-    "pivot": "Correction", "seed": "Data", "to_json": "Output",
-})  # fmt: skip
-@click.argument("model")
-@click.option(
-    "--on", multiple=True, metavar="SET",
-    help="Data set to fit on, as NAME[:PART][@CANDIDATES] or a path. Repeat for more. By default those of "
-    "starter:train, ntrex-128:train@passage and libreoffice-help:train that are on this machine.",
-)  # fmt: skip
-@click.option(
-    "--method", type=click.Choice(["center", "shift", "lir", "lsar", "leace"]), default="center",
-    help="Method of debiasing.",
-)  # fmt: skip
-@click.option("--strength", type=float, default=1.0, help="Share of the correction to apply, from 0 to 1.")
-@click.option(
-    "--whiten", type=float, metavar="SHRINKAGE",
-    help="Whiten the result within groups of translations, with a shrinkage from 0 to 1, such as .8.",
-)  # fmt: skip
-@click.option("--output", type=PATH, required=True, help="Folder to write.")
-@click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
-@options.list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
-@click.option("--texts", default=200, help="Maximum number of texts per side and language.")
-@click.option("--pivot", metavar="CODE", help="Language that `shift` does not change. English by default.")
-@click.option("--seed", type=COUNT, default=0, help="Seed of the sample of texts.")
-@options.language_option
-@options.data_dir_option
-@options.json_option("settings and figures")
-def debias_command(model: str, on: tuple[str, ...], to_json: str | None, language: str | None, **settings: Any) -> None:
-    """Make MODEL's vectors similar across languages without training, and write both as a folder.
-
-    center subtracts the mean of a text's language. shift subtracts a mean that is measured on translations, from
-    passages only. lir removes the leading directions of each language. lsar removes those in which languages differ.
-    leace erases the language with the smallest change of the vectors. lsar, leace and `--strength 0 --whiten .8` need
-    no language, so plain sentence-transformers applies them.
-    """
-    import json
-
-    from panglot.debiasing.correction import HEAD
-    from panglot.debiasing.debias import debias
-
-    folder = debias(model, options.in_language(on, language) or None, progress=options.progress_to(to_json), **settings)
-    head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
-    if not options.deliver_json(head, to_json):
-        return
-    click.echo(f"fitted on {', '.join(each['name'] for each in head['on'])}")
-    others = [(f" of {name}", distance) for name, distance in head["on_other_text"].items()]
-    for where, distance in [("", head["distance_between_languages"]), *others]:
-        for side, before in distance["before"].items():
-            after = distance["after"][side]
-            click.echo(f"mean distance between languages, {side}s{where}: {before:.3f} before, {after:.3f} after")
-    click.echo(f"wrote {folder}. Next: panglot compare {model} {folder} --test DATASET")
 
 
 @click.command("probe", cls=options.SectionedCommand, sections={

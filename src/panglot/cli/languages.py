@@ -1,4 +1,4 @@
-"""``panglot languages`` and ``panglot doctor``: what panglot has for languages, and finds on the machine."""
+"""``panglot languages`` and ``panglot doctor``: what panglot has for languages, in lexicons, and on the machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from panglot.cli import options
 from panglot.cli.options import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from panglot.augment.lexicons import Lexicon
     from panglot.encoders.tokenizers import Counter, Price
     from panglot.translation.engines import Engine
 
@@ -41,6 +42,7 @@ def languages_command(
     """
     import datetime as dt
 
+    from panglot.report.contents import languages_to_markdown
     from panglot.translation.routes import open_engines
 
     try:
@@ -56,7 +58,7 @@ def languages_command(
     }
     text_wanted = options.deliver_json(found, to_json)
     if markdown is not None:
-        write_text(markdown, to_markdown(found))
+        write_text(markdown, languages_to_markdown(found))
     if text_wanted:
         _print(found)
 
@@ -148,75 +150,64 @@ def _print(found: Mapping[str, Any]) -> None:
     )
 
 
-_SIGNS = {"ntrex-128": "¹", "sib-200": "²", "tatoeba-112": "³"}
+def lexicon_figures(
+    name: str, data_dir: Path | None, limit: int, against: str | None, languages: list[str]
+) -> dict[str, Any]:
+    """Return what ``panglot data show --json`` writes of a lexicon, with the words of ``against`` that it covers."""
+    from panglot.augment import lexicons
+
+    lexicon = lexicons.read([name], languages, data_dir)
+    return {"name": name, "licence": lexicons.KNOWN.get(name), "digest": lexicon.digest, "entries": dict(lexicon.sizes),
+            "missing": list(lexicon.missing), "coverage": _coverage(lexicon, against, data_dir) if against else None,
+            "samples": _entry_samples(lexicon, limit)}  # fmt: skip
 
 
-def to_markdown(figures: Mapping[str, Any]) -> str:
-    """Return the page of languages from what ``panglot languages --json`` writes."""
-    languages: list[Mapping[str, Any]] = figures["languages"]
-    bases = {each["code"].split("-", 1)[0] for each in languages}
-    written = f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']})."
-    names = ("code", "language", "own name", "script", "direction", "family")
-    measures = ("code", "to train on", "to test on", "tokens", "a word", "unknown", "lexicons", "routes")
-    counted = (
-        f"{len(languages)} codes of {len(bases)} languages: those of all data sets that panglot knows, and of the "
-        f"available lexicons ({_listed(figures['lexicons'])}). {_legend(figures)}"
-    )
-    parts = (
-        "# Languages",
-        f"{written} Run it again instead of editing this page.",
-        counted,
-        "## Names, scripts and families",
-        _table(names, map(_names, languages)),
-        "## Data, tokens, lexicons and translation",
-        _table(measures, map(_measures, languages)),
-    )
-    return "".join(f"{part}\n\n" for part in parts)[:-1]
+def _entry_samples(lexicon: Lexicon, limit: int) -> dict[str, list[list[str]]]:
+    """Return ``limit`` entries of each language, spread evenly."""
+    rows: dict[str, list[list[str]]] = {code: [] for code in lexicon.languages}
+    for english, targets in lexicon.entries.items():
+        for code, target in targets.items():
+            rows[code].append([english, target])
+    return {
+        code: [found[len(found) * i // limit] for i in range(min(limit, len(found)))] for code, found in rows.items()
+    }
 
 
-def _legend(figures: Mapping[str, Any]) -> str:
-    return (
-        "Names and likely scripts come from CLDR. If the available text of a language is in another script, that "
-        "script is shown. Families are groups of ISO 639-5, the widest first, as CLDR fills them. Some groups are for "
-        "convenience and not by descent (Altaic, Caucasian, South American Indian), and creoles are with the language "
-        "of their words. A – means that ISO 639-5 has the language in no group, as with Korean, Aymara and Mapuche."
-        "\n\n"
-        f"`tokens`: tokens of `{figures['model']}` divided by those of the same sentences in English (the premium of "
-        "Petrov et al., arXiv 2305.15425; 1.00 is parity), on the first set of "
-        f"{_listed(figures['measured_on'])} that has the language, all parts. The digit after the figure says which "
-        "set. `a word`: tokens per word, in scripts with blanks between words. `unknown`: share of the letters that "
-        "the tokenizer does not know. If it is high, the premium is too small, because a run of unknown letters is one "
-        "token. `lexicons`: usable English entries. `routes`: from English and into English with the available engines "
-        f"({_listed(figures['engines'])}). Other engines reach more (`--engine` of `panglot translate`)."
-    )
+def _coverage(lexicon: Lexicon, against: str, data_dir: Path | None) -> dict[str, Any]:
+    from panglot.augment.codeswitch import coverage, english_texts
+    from panglot.datasets import registry
+
+    texts = english_texts(registry.read(against, data_dir=data_dir))
+    if not texts:
+        hint = "name a data set with English, because lexicons translate from English"
+        raise PanglotError(f"{against} has no English text", field="against", hint=hint)
+    found = coverage(texts, lexicon)
+    return {"against": against, "texts": found.texts, "words": found.words, "any": found.share(),
+            "by_language": {code: found.share(code) for code in lexicon.languages}}  # fmt: skip
 
 
-def _names(each: Mapping[str, Any]) -> list[str]:
-    script = f"{each['script_name']} ({each['script']})" if each["script"] else ""
-    return [each["code"], each["name"], each["own_name"], script, each["direction"], " › ".join(each["family"])]
+def print_lexicon(figures: dict[str, Any]) -> None:
+    """Print what :func:`lexicon_figures` returned."""
+    from panglot.data.language import name as language_name
 
-
-def _measures(each: Mapping[str, Any]) -> list[str]:
-    cells = ["", "", ""]
-    if tokens := each["tokens"]:
-        per_word = f"{tokens['per_word']:.2f}" if tokens["per_word"] else ""
-        unknown = f"{tokens['unknown']:.1%}" if tokens["unknown"] >= 0.0005 else "0"
-        cells = [f"{tokens['premium']:.2f} {_SIGNS[tokens['on']]}", per_word, unknown]
-    entries = ", ".join(f"{name} {number:,}" for name, number in each["lexicons"].items())
-    routes = "; ".join(route for route in each["routes"].values() if route)
-    return [each["code"], " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    from panglot.report.tables import simple_table
-    from panglot.report.text import table_to_markdown
-
-    filled = [[cell or "–" for cell in row] for row in rows]
-    return table_to_markdown(simple_table(head, filled, left=range(len(head)), code=True))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
+    entries, share = figures["entries"], figures["coverage"]
+    click.echo(f"{figures['name']}: {sum(entries.values()):,} usable entries in {len(entries)} languages")
+    if figures["licence"]:
+        click.echo(f"  licence: {figures['licence']}")
+    if figures["missing"]:
+        click.echo(f"  no entries in: {', '.join(figures['missing'])}")
+    if share:
+        click.echo(
+            f"  covers {share['any']:.1%} of the {share['words']:,} words of {share['texts']:,} English texts of "
+            f"{share['against']} in at least one language"
+        )
+    head = ("code", "language", "entries", *(("covers",) if share else ()), "rows")
+    rows: list[tuple[str, ...]] = []
+    for code, number in entries.items():
+        covers = (f"{share['by_language'][code]:.1%}",) if share else ()
+        some = "; ".join(f"{english} → {target}" for english, target in figures["samples"][code])
+        rows.append((code, language_name(code), f"{number:,}", *covers, some))
+    options.print_table(head, rows, right=(2, 3) if share else (2,))
 
 
 @click.command("doctor")

@@ -25,7 +25,7 @@ _COMMANDS = {
     "train": ("train.train", "Train a model with hybrid or other batches."),
     "average": ("train.average_command", "Average the weights of models, by a share chosen on a suite."),
     "mine": ("train.mine", "Find hard negatives for a training set."),
-    "debias": ("diagnose.debias_command", "Reduce a model's language bias without training."),
+    "debias": ("train.debias_command", "Reduce a model's language bias without training."),
     "compare": ("evaluate.compare_command", "Compare models on the same questions."),
     "study": ("study.study", "Compare training strategies over languages and seeds."),
     "reproduce": ("study.reproduce_command", "Check the figures of the documentation, and compute them again."),
@@ -34,7 +34,7 @@ _COMMANDS = {
     "translate": ("train.translate_command", "Translate a data set into other languages."),
     "languages": ("languages.languages_command", "Show data, tokens, lexicons and translation routes per language."),
     "data": ("data.data", "List, show, convert and check data sets."),
-    "demo": ("train.demo", "Train and measure on the bundled data, in minutes."),
+    "demo": ("evaluate.demo", "Train and measure on the bundled data, in minutes."),
     "doctor": ("languages.doctor", "Show versions, devices, data folders and caches."),
 }
 

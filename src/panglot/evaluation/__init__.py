@@ -1,6 +1,6 @@
 """Compute figures from vectors and relevance.
 
-``evaluate`` and ``compare`` are in the modules of their names and in :mod:`panglot`.
+``evaluate`` and ``compare`` are in :mod:`panglot.evaluation.evaluate` and in :mod:`panglot`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Figures question by question, with bootstrap intervals and randomisation tests over question groups.
+"""Figures question by question, with intervals and tests over question groups: by bootstrap, permutation, formulas.
 
 Groups keep translations together, because the values of a question and of its translations are not independent.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from panglot.data.collection import Ints
-    from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.exact_scores import Bools, Doubles
     from panglot.evaluation.measures import Measure
     from panglot.evaluation.ranks import Ranks
 
 # Draws × groups at once, 32 MB as doubles.
 _CELLS = 1 << 22
+_Z = 1.959963984540054
+# Fewer groups do not show how much groups vary. With fewer on either side, no difference is reported.
+_MIN_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -223,3 +227,81 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, p[index] * (len(p) - place)))
         corrected[index] = highest
     return corrected
+
+
+def share_interval(hit: Bools, group: Ints) -> tuple[float, float, float]:
+    """Return the share of hits and the ends of its 95 % interval.
+
+    The interval is Wilson's, (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with the effective number of
+    questions n = N / deff. Kish's design effect deff is the variance between groups, stretched if they are few
+    (:func:`_stretch`), divided by the variance of N independent questions. n is at most N, and at least N² / Σ_g N_g²,
+    as if the questions of a group were always all hits or all none. n is that least number if all or no questions are
+    hits, or with fewer than :data:`_MIN_GROUPS` groups.
+
+    Translations share a group. ``hit`` and ``group`` have the shape ``[questions]``, with at least one question.
+
+    >>> [round(value, 3) for value in share_interval(np.arange(20) < 4, np.arange(20))]
+    [0.2, 0.081, 0.416]
+    """
+    number, rate, sizes = len(hit), float(hit.mean()), np.bincount(group)
+    effective, groups = number**2 / float((sizes**2).sum()), int(np.count_nonzero(sizes))
+    if 0 < rate < 1 and groups >= _MIN_GROUPS:
+        spread = float((_deviations(hit, group, len(sizes)) ** 2).sum()) * _stretch(groups) / _Z**2
+        effective = max(effective, number / max(1.0, spread / (rate * (1 - rate) / number)))
+    z = _Z**2 / effective
+    middle = (rate + z / 2) / (1 + z)
+    half = _Z * math.sqrt(rate * (1 - rate) / effective + z / (4 * effective)) / (1 + z)
+    return rate, max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_difference(hit: Bools, group: Ints, inside: Bools) -> tuple[float, float, float] | None:
+    """Return how much larger the share of hits is among some questions than among the rest, and its 95 % interval.
+
+    The interval of the difference is made of those of the shares, [l, u] of p and [l', u'] of p', as Newcombe (1998)
+    does: p − p' − √((p − l)² + (u' − p')² − 2r(p − l)(u' − p')), and the upper end likewise. r is the correlation of p
+    and p' by Zou and Donner (2008), Σ_g e_g e'_g / √(Σ_g e_g² Σ_g e'_g²), where e_g and e'_g are the sums of deviations
+    of group g on each side. A group may have questions on both sides.
+
+    All arrays have the shape ``[questions]``. None is returned if either side has fewer than :data:`_MIN_GROUPS`
+    groups.
+    """
+    if min(len(np.unique(group[side])) for side in (inside, ~inside)) < _MIN_GROUPS:
+        return None
+    (rate, low, high), (rest, bottom, top) = (share_interval(hit[side], group[side]) for side in (inside, ~inside))
+    one, other = (_deviations(hit[side], group[side], int(group.max()) + 1) for side in (inside, ~inside))
+    scale = math.sqrt(float((one**2).sum() * (other**2).sum()))
+    together = float((one * other).sum()) / scale if scale else 0.0
+    down, up = _reach(rate - low, top - rest, together), _reach(high - rate, rest - bottom, together)
+    return rate - rest, rate - rest - down, rate - rest + up
+
+
+def _reach(one: float, other: float, together: float) -> float:
+    """Return how far an end of the interval of a difference is from it, given those of both sides."""
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * together * one * other))
+
+
+def mean_interval(value: Doubles, group: Ints) -> tuple[float, list[float] | None]:
+    """Return the mean of values and its 95 % Student interval over groups, or None with fewer than two groups."""
+    centre = float(value.mean())
+    groups = len(np.unique(group))
+    if groups < 2:
+        return centre, None
+    # Only groups are independent of each other.
+    deviation = np.bincount(group, value - centre) / len(value)
+    half = math.sqrt(float((deviation**2).sum()) * _stretch(groups))
+    return centre, [centre - half, centre + half]
+
+
+def _deviations(hit: Bools, group: Ints, groups: int) -> Doubles:
+    """Return the sum of deviations of each group divided by the number of questions, shape ``[groups]``."""
+    return np.bincount(group, hit - hit.mean(), groups) / len(hit)
+
+
+def _stretch(groups: int) -> float:
+    """Return t² · G / (G − 1): by how much a sum of squared deviations of G groups gives a squared half interval.
+
+    G / (G − 1) corrects the variance for few groups, and so does Student's t in the place of z.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(groups - 1, 0.975)) ** 2 * groups / (groups - 1)

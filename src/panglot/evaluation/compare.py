@@ -1,118 +1,25 @@
-"""``compare``: measure several models on the same questions, and test their differences."""
+"""Compare models that were measured on the same questions: figure by figure, or by one score over a suite's forms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panglot._errors import PanglotError
 from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import PerQuestion, Sums, draw, holm, interval, randomisation
-from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
-from panglot.evaluation.figures import Figures, Result, plain
-from panglot.evaluation.runs import open_reranker
-from panglot.evaluation.scoreboard import suites
+from panglot.evaluation.figures import SETTINGS, Figures, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from panglot._environment import Precision
-    from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
-    from panglot.evaluation.measures import Measure
-    from panglot.evaluation.runs import Scorer
+    from panglot.evaluation.figures import Measured
 
+MONOLINGUAL, CROSSLINGUAL = SETTINGS[:2]
 # The corrected p below which a difference makes a model the best.
 _SIGNIFICANT = 0.05
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(Result):
-    """Several encoders measured on the same collections, with the evaluation of each by its name.
-
-    ``figures["models"]`` has the names, and ``figures["evaluations"]`` the figures of each model. For each data set
-    and ``setting.measure``, ``figures["datasets"]`` has the ``values`` of the models, the ``differences`` of all pairs
-    with interval and p, and the ``best`` model or None.
-    """
-
-    evaluations: Mapping[str, Evaluation]
-
-    def __repr__(self) -> str:
-        return f"Comparison({', '.join(map(repr, self.evaluations.values()))})"
-
-
-def compare(
-    models: Sequence[Encoder | str | Path],
-    *,
-    test: Sets | Sequence[Sets],
-    data_dir: str | Path | None = None,
-    candidates: str | None = None,
-    context: bool = False,
-    languages: Sequence[str] | None = None,
-    measures: Sequence[str | Measure] | None = None,
-    draws: int = 1000,
-    permutations: int = 10_000,
-    seed: int = 0,
-    trust_remote_code: bool = False,
-    precision: Precision = "auto",
-    reranker: Scorer | str | Path | None = None,
-    rerank_depth: int = 50,
-    command: str | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> Comparison:
-    """Measure several encoders on the same questions and test their differences.
-
-    Each figure and pair of models gets the difference, its bootstrap interval over question groups, and the p-value
-    of a paired randomisation test over groups, corrected after Holm for the number of pairs. A model is *best* at a
-    figure if it is better than every other one with a corrected p < .05.
-
-    ``models`` are two or more encoders and ``test`` is one or more collections, as for :func:`evaluate`, which explains
-    the other arguments too. With a ``reranker``, each model is followed by what the cross-encoder makes of its ranking,
-    and one model is enough. ``permutations`` is the number of random sign patterns of the test. ``seed`` seeds draws
-    and patterns.
-
-    Raises:
-        PanglotError: There are fewer than two models, two have one name, or :func:`evaluate` fails.
-    """
-    if len(models) < (2 if reranker is None else 1):
-        raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another model")
-    sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
-    scorer = open_reranker(reranker, rerank_depth)
-    evaluations: dict[str, Evaluation] = {}
-    for given in models:
-        encoder = open_encoder(given, trust_remote_code=trust_remote_code, precision=precision)
-        name = encoder.name
-        if name in evaluations:
-            raise PanglotError(f"two models have the name {name}", field="models", hint="rename the folder of one")
-        evaluations[name] = evaluate(
-            encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
-            measures=measures, draws=draws, seed=seed, command=command, progress=progress, precision=precision,
-            reranker=scorer, rerank_depth=rerank_depth,
-        )  # fmt: skip
-        if (again := evaluations[name].reranked) is not None:
-            evaluations[again.figures["model"]["name"]] = again
-    first = next(iter(evaluations.values()))
-    figures: Figures = {
-        "panglot": first.figures["panglot"],
-        "date": first.figures["date"],
-        "command": command,
-        "models": list(evaluations),
-        "settings": {**first.figures["settings"], "permutations": permutations},
-        "datasets": {
-            dataset: compare_questions(
-                {name: each.per_question[dataset] for name, each in evaluations.items()},
-                draws=draws, permutations=permutations, seed=seed,
-            )
-            for dataset in sets
-        },
-        "evaluations": {name: each.figures for name, each in evaluations.items()},
-        **suites({name: each.measured for name, each in evaluations.items()}, first.figures["settings"]),
-    }  # fmt: skip
-    return Comparison(figures, evaluations)
 
 
 def compare_questions(
@@ -143,7 +50,7 @@ def compare_questions(
                 "a": a,
                 "b": b,
                 "difference": plain(values[a] - values[b]),
-                "interval": _interval(drawn[a], drawn[b], name),
+                "interval": _ends(drawn[a][name] - drawn[b][name]) if draws else None,
                 "p": own[at] if own else None,
                 "p_corrected": corrected[at] if own else None,
             }
@@ -162,11 +69,6 @@ def _same(a: Sums, b: Sums) -> bool:
     return a.number.size > 0 and np.array_equal(a.number, b.number)
 
 
-def _interval(a: Mapping[str, Doubles], b: Mapping[str, Doubles], name: str) -> list[float] | None:
-    ends = interval(a[name] - b[name]) if name in a else None
-    return list(ends) if ends else None
-
-
 def _best(key: str, values: Mapping[str, float], differences: Sequence[Figures]) -> str | None:
     if key in NEITHER_IS_BETTER:
         return None
@@ -174,3 +76,98 @@ def _best(key: str, values: Mapping[str, float], differences: Sequence[Figures])
     against = [each for each in differences if leader in {each["a"], each["b"]}]
     real = all(each["p_corrected"] is not None and each["p_corrected"] < _SIGNIFICANT for each in against)
     return leader if against and real else None
+
+
+def scoreboard(models: Mapping[str, Mapping[str, PerQuestion]], measure: str, draws: int, seed: int) -> Figures:
+    """Compare models on the forms of a suite, given their values question by question, by model and form.
+
+    The score of a form is the mean of ``measure`` over the settings that it has, and the score of a model is the mean
+    over forms. Differences are to the first model. Intervals are over question groups, drawn within each form.
+    ``lowest`` is the form in which a model falls most, or gains least, within a language: in its monolingual setting,
+    or in any setting of a form that has no cross-lingual answers, because there only the own language is right.
+
+    Return ``{"measure", "forms": {form: {setting: {model: value}}}, "scores": {model: {"score", "interval",
+    "monolingual", …}}, "differences": {model: {"to", "score", "interval", "lowest"}}}``.
+    """
+    # Per form and setting: the value, then those of the draws, shape [1 + draws].
+    found = {
+        model: {
+            (form, setting): values
+            for form, questions in forms.items()
+            for setting, values in _settings(questions, measure, draws, seed).items()
+        }
+        for model, forms in models.items()
+    }
+    first = next(iter(found))
+    forms: dict[str, Figures] = {form: {} for form in models[first]}
+    for form, setting in found[first]:
+        forms[form][setting] = {model: plain(float(values[form, setting][0])) for model, values in found.items()}
+    scores: Figures = {}
+    differences: Figures = {}
+    for model, values in found.items():
+        score = _score(values)
+        means = {
+            setting: plain(float(np.mean([each[0] for (_, own), each in values.items() if own == setting])))
+            for setting in dict.fromkeys(own for _, own in values)
+        }
+        scores[model] = {"score": plain(float(score[0])), "interval": _ends(score[1:]), **means}
+        if model != first:
+            changes = {
+                (form, setting): each - found[first][form, setting]
+                for (form, setting), each in values.items()
+                if setting == MONOLINGUAL or (form, CROSSLINGUAL) not in values
+            }
+            lowest = min(changes, key=lambda key: float(changes[key][0]), default=None)
+            differences[model] = {
+                "to": first,
+                **_difference(score - _score(found[first]), "score"),
+                "lowest": lowest
+                and {"form": lowest[0], "setting": lowest[1], **_difference(changes[lowest], "difference")},
+            }
+    return {"measure": measure, "forms": forms, "scores": scores, "differences": differences}
+
+
+def _settings(questions: PerQuestion, measure: str, draws: int, seed: int) -> dict[str, Doubles]:
+    sums = questions.sums()
+    known = {setting: sums[key] for setting in SETTINGS if (key := f"{setting}.{measure}") in sums}
+    known = {setting: each for setting, each in known.items() if np.isfinite(each.mean())}
+    drawn = draw(known, draws, seed)
+    return {setting: np.concatenate([[each.mean()], drawn[setting]]) for setting, each in known.items()}
+
+
+def _score(values: Mapping[tuple[str, str], Doubles]) -> Doubles:
+    """Return the mean over forms of the mean over their settings."""
+    forms: dict[str, list[Doubles]] = {}
+    for (form, _), each in values.items():
+        forms.setdefault(form, []).append(each)
+    return np.mean([np.mean(each, axis=0) for each in forms.values()], axis=0)
+
+
+def _difference(values: Doubles, name: str) -> Figures:
+    return {name: plain(float(values[0])), "interval": _ends(values[1:])}
+
+
+def _ends(values: Doubles) -> list[float] | None:
+    ends = interval(values)
+    return list(ends) if ends else None
+
+
+def suites(models: Mapping[str, Mapping[str, Measured]], settings: Figures) -> Figures:
+    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one.
+
+    ``models`` has what was measured by model and data set.
+    """
+    forms: dict[str, list[str]] = {}
+    for name, found in next(iter(models.values())).items():
+        if suite := found.collection.metadata.get("suite"):
+            forms.setdefault(suite, []).append(name)
+    names = settings["measures"]
+    measure = "mAP" if "mAP" in names else names[0]
+    boards = {
+        suite: scoreboard(
+            {model: {form: measured[form].per_question for form in own} for model, measured in models.items()},
+            measure, settings["draws"], settings["seed"],
+        )
+        for suite, own in forms.items()
+    }  # fmt: skip
+    return {"suites": boards} if boards else {}

@@ -1,4 +1,4 @@
-"""``evaluate``: measure an encoder on collections."""
+"""``evaluate``: measure an encoder on collections. ``compare``: measure several, and test their differences."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.collection import Collection
-from panglot.data.language import canonical
-from panglot.data.transform import check_languages
-from panglot.encoders.protocol import CutTexts, LanguageAware, by_id
 from panglot.evaluation.bootstrap import PerQuestion
+from panglot.evaluation.compare import compare_questions, suites
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
+from panglot.evaluation.inputs import Sets, encode, open_encoder, open_sets
 from panglot.evaluation.measures import DEFAULT, Measure, parse
 from panglot.evaluation.robustness import robustness
 from panglot.evaluation.runs import open_reranker, read_system_run, rerank, write_runs
-from panglot.evaluation.scoreboard import suites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from panglot._environment import Precision
-    from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.encoders.protocol import Encoder
     from panglot.evaluation.runs import Scorer
-
-Sets = str | Path | Collection
 
 
 @dataclass(frozen=True)
@@ -215,6 +209,91 @@ def evaluate_run(
     return _evaluation({name: found}, metadata, settings, command, begin)
 
 
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
+    """Several encoders measured on the same collections, with the evaluation of each by its name.
+
+    ``figures["models"]`` has the names, and ``figures["evaluations"]`` the figures of each model. For each data set
+    and ``setting.measure``, ``figures["datasets"]`` has the ``values`` of the models, the ``differences`` of all pairs
+    with interval and p, and the ``best`` model or None.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(map(repr, self.evaluations.values()))})"
+
+
+def compare(
+    models: Sequence[Encoder | str | Path],
+    *,
+    test: Sets | Sequence[Sets],
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    measures: Sequence[str | Measure] | None = None,
+    draws: int = 1000,
+    permutations: int = 10_000,
+    seed: int = 0,
+    trust_remote_code: bool = False,
+    precision: Precision = "auto",
+    reranker: Scorer | str | Path | None = None,
+    rerank_depth: int = 50,
+    command: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Measure several encoders on the same questions and test their differences.
+
+    Each figure and pair of models gets the difference, its bootstrap interval over question groups, and the p-value
+    of a paired randomisation test over groups, corrected after Holm for the number of pairs. A model is *best* at a
+    figure if it is better than every other one with a corrected p < .05.
+
+    ``models`` are two or more encoders and ``test`` is one or more collections, as for :func:`evaluate`, which explains
+    the other arguments too. With a ``reranker``, each model is followed by what the cross-encoder makes of its ranking,
+    and one model is enough. ``permutations`` is the number of random sign patterns of the test. ``seed`` seeds draws
+    and patterns.
+
+    Raises:
+        PanglotError: There are fewer than two models, two have one name, or :func:`evaluate` fails.
+    """
+    if len(models) < (2 if reranker is None else 1):
+        raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another model")
+    sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
+    scorer = open_reranker(reranker, rerank_depth)
+    evaluations: dict[str, Evaluation] = {}
+    for given in models:
+        encoder = open_encoder(given, trust_remote_code=trust_remote_code, precision=precision)
+        name = encoder.name
+        if name in evaluations:
+            raise PanglotError(f"two models have the name {name}", field="models", hint="rename the folder of one")
+        evaluations[name] = evaluate(
+            encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
+            measures=measures, draws=draws, seed=seed, command=command, progress=progress, precision=precision,
+            reranker=scorer, rerank_depth=rerank_depth,
+        )  # fmt: skip
+        if (again := evaluations[name].reranked) is not None:
+            evaluations[again.figures["model"]["name"]] = again
+    first = next(iter(evaluations.values()))
+    figures: Figures = {
+        "panglot": first.figures["panglot"],
+        "date": first.figures["date"],
+        "command": command,
+        "models": list(evaluations),
+        "settings": {**first.figures["settings"], "permutations": permutations},
+        "datasets": {
+            dataset: compare_questions(
+                {name: each.per_question[dataset] for name, each in evaluations.items()},
+                draws=draws, permutations=permutations, seed=seed,
+            )
+            for dataset in sets
+        },
+        "evaluations": {name: each.figures for name, each in evaluations.items()},
+        **suites({name: each.measured for name, each in evaluations.items()}, first.figures["settings"]),
+    }  # fmt: skip
+    return Comparison(figures, evaluations)
+
+
 def _chosen(measures: Sequence[str | Measure] | None, draws: int) -> tuple[Measure, ...]:
     chosen = tuple(dict.fromkeys(parse(name) for name in (DEFAULT if measures is None else measures)))
     if not chosen:
@@ -248,99 +327,6 @@ def _equal_ids(collection: Collection) -> str:
         return ""
     theirs = "the beir package leaves it out of their hits"
     return f"note: {number} questions have the id of a passage. panglot ranks that passage like any other, and {theirs}"
-
-
-def open_sets(
-    collections: Sets | Sequence[Sets],
-    *,
-    data_dir: str | Path | None = None,
-    candidates: str | None = None,
-    context: bool = False,
-    languages: Sequence[str] | None = None,
-) -> dict[str, Collection]:
-    """Return collections by name, and read those that are given by name or path. A suite has several.
-
-    A collection without questions or passages, or with the name of another, is refused.
-    """
-    from panglot.datasets.registry import read
-    from panglot.datasets.suite import is_suite, read_suite
-
-    given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
-    languages = [canonical(code) for code in languages or ()]
-    found: dict[str, Collection] = {}
-    for item in given:
-        if isinstance(item, Collection):
-            parts = [item.select(languages) if languages else item]
-        elif is_suite(item):
-            forms = read_suite(item).read(data_dir).values()
-            parts = [each.select(languages) if languages else each for each in forms]
-        else:
-            parts = [read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages or None)]
-        for collection in parts:
-            name = collection.name
-            if name in found:
-                raise PanglotError(f"two data sets have the name {name}", hint="measure them one after the other")
-            for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
-                if not texts.num_rows:
-                    raise PanglotError(f"{name} has no {side}", hint="check the file that it was read from")
-            found[name] = collection
-    if not found:
-        hint = "choose one from `panglot data list`"
-        raise PanglotError("expected at least one data set, got none", field="datasets", hint=hint)
-    check_languages(found.values(), languages)
-    return found
-
-
-def open_encoder(
-    encoder: Encoder | str | Path, *, trust_remote_code: bool = False, precision: Precision = "auto"
-) -> Encoder:  # fmt: skip
-    """Return an encoder. Names and paths are loaded, with the cache of vectors in between."""
-    if not isinstance(encoder, str | Path):
-        # A cache holds its encoder.
-        own = getattr(getattr(encoder, "encoder", encoder), "precision", None)
-        if precision not in ("auto", own):
-            problem = f"{precision} was asked for, but {encoder.name} is loaded already" + (
-                f" with {own}" if own else ""
-            )
-            raise PanglotError(problem, field="precision", hint="load it with that precision, or give its name")
-        return encoder
-    from panglot.encoders.cache import cached
-    from panglot.encoders.load import load
-
-    # Encoders without remote code or products do not know the options, so they are passed only if set.
-    options: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
-    if precision != "auto":
-        options |= {"precision": precision, "backend": "auto" if precision == "int8" else "torch"}
-    return cached(load(encoder, **options))
-
-
-def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:
-    """Return the vectors of questions and passages, shape ``[texts, dimension]`` each.
-
-    Equal texts of one side are encoded once. An encoder that uses languages gets those of the collection, and encodes a
-    text once per language.
-    """
-    return _encode(encoder, collection, "question"), _encode(encoder, collection, "passage")
-
-
-def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
-    table = collection.questions if side == "question" else collection.passages
-    columns = [table[name].to_pylist() for name in ("text", "id", "language")]
-    aware = isinstance(encoder, LanguageAware)
-    keys = columns[1] if by_id(encoder) else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
-    first: dict[Any, int] = {}
-    index = [first.setdefault(key, len(first)) for key in keys]
-    rows = np.unique(index, return_index=True)[1].tolist()
-    texts, ids, languages = ([column[row] for row in rows] for column in columns)
-    options: dict[str, Any] = {"languages": languages} if aware else {}
-    cuts = CutTexts(encoder, side)
-    cuts.add(texts)
-    cuts.warn()
-    vectors = np.asarray(encoder.encode(texts, side, ids=ids, **options), np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(texts):
-        problem = f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s"
-        raise PanglotError(problem, hint="return one row per text")
-    return vectors[index] if len(texts) < len(index) else vectors
 
 
 def _head(figures: Figures) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.collection import QRELS, Collection, Ints
 from panglot.datasets.registry import refuse_test_set
-from panglot.evaluation.evaluate import encode, open_encoder, open_sets
+from panglot.evaluation.inputs import encode, open_encoder, open_sets
 from panglot.mining.hard_negatives import Exclusions, HardNegatives, Margin, mine_hard_negatives
 
 if TYPE_CHECKING:

@@ -11,14 +11,12 @@ import numpy as np
 
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import Encoder, LanguageAware
-from panglot.probe.changes import CHANGES, Change, Material, Versions
+from panglot.evaluation.bootstrap import mean_interval
+from panglot.probe.changes import CHANGES, Change, Lexicons, Material, Versions
 from panglot.probe.pools import Distractors, Half, Outcome, choose_languages
-from panglot.probe.rates import mean
 
 Start = Literal["both", "near", "weak", "random"]
 Progress = Callable[[str], None]
-#: English words with their translations, by language.
-Lexicons = dict[str, dict[str, tuple[str, ...]]]
 
 
 class Place(NamedTuple):
@@ -250,7 +248,7 @@ def _by_change(found: Sequence[Found], groups: Sequence[str], k: int) -> dict[st
     figures: dict[str, Any] = {}
     for name, tried in by_change.items():
         owner = np.array([number for number, _, _ in tried], np.int64)
-        score, interval = mean(np.array([state.score for _, state, _ in tried]), group[owner])
+        score, interval = mean_interval(np.array([state.score for _, state, _ in tried]), group[owner])
         sound = {number for number, _, each in tried if not each.start.weak(k)}
         drops = [each.start.other.margin - state.other.margin for _, state, each in tried]
         english_drops = [each.start.english.margin - state.english.margin for _, state, each in tried]

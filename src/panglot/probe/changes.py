@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import dropwhile
+from pathlib import Path
 
-from panglot.data.language import joins_sentences
+import pyarrow as pa
+
+from panglot._errors import PanglotError, first_line
+from panglot.data.language import canonical_or_none, joins_sentences
 from panglot.data.letters import letters_in, lower, unspaced_letters, upper
 
 #: Polite openings. The question follows unchanged.
@@ -110,6 +115,53 @@ class Material:
     original: Versions
     distractors: tuple[tuple[str, str], ...] = ()
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+#: English words with their translations, by language.
+Lexicons = dict[str, dict[str, tuple[str, ...]]]
+# Words without a meaning of their own: switching them shows nothing about content.
+_FUNCTION_WORDS = (
+    "a about after all also an and any are as at be been before but by can could did do does for from had has have he "
+    "her his how i if in into is it its many more most much no not of on one or other our out over she should so some "
+    "such than that the their them then there these they this those to under up us was we were what when where which "
+    "who whom whose why will with would you your"
+)
+_FUNCTION_WORD_SET = frozenset(_FUNCTION_WORDS.split())
+
+
+def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexicons:
+    """Return the entries for some languages of the Parquet files ``lexicons/*.parquet``, with columns lang, en, target.
+
+    Entries are single English words with a meaning of their own, and translations of one word and at least two
+    letters. The folder is under ``data_dir``, or else ``$PANGLOT_DATA``. Without it, there are no entries.
+    """
+    import pyarrow.parquet as pq
+
+    root = data_dir or os.environ.get("PANGLOT_DATA")
+    found: Lexicons = {}
+    for path in sorted(Path(root).expanduser().glob("lexicons/*.parquet")) if root else []:
+        try:
+            codes: list[str] = pq.read_table(path, columns=["lang"])["lang"].unique().to_pylist()
+            # A lexicon may have languages without a code.
+            names = {code: name for code in codes if (name := canonical_or_none(code)) and name in languages}
+            if not names:
+                continue
+            rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
+        except (pa.ArrowException, KeyError, OSError) as error:
+            raise PanglotError(f"not a lexicon: {first_line(error)}", file=path,
+                               hint="write the columns lang, en, target") from error  # fmt: skip
+        for row in rows.to_pylist():
+            words = found.setdefault(names[row["lang"]], {})
+            english, target = str(row["en"] or "").strip().lower(), str(row["target"] or "").strip()
+            if _usable(english, target) and target not in words.get(english, ()):
+                words[english] = (*words.get(english, ()), target)
+    return found
+
+
+def _usable(english: str, target: str) -> bool:
+    one_word = not any(mark.isspace() or mark.isdigit() or mark in ".…()/,;-" for mark in target)
+    # The vowel signs of Hindi and Thai are marks, not letters, so the target need not be alphabetic.
+    return english not in _FUNCTION_WORD_SET and len(english) > 2 and english.isalpha() and len(target) > 1 and one_word
 
 
 #: Largest number of code-switched versions of one question per level.

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
+import langcodes
+import numpy as np
 
 from panglot._environment import provenance
-from panglot._errors import PanglotError, first_line
+from panglot._errors import PanglotError
 from panglot._files import write_text
-from panglot.data.collection import Collection
-from panglot.data.language import canonical_or_none
-from panglot.encoders.protocol import Encoder
-from panglot.evaluation.evaluate import encode, open_encoder, open_sets
+from panglot.data.collection import Collection, Ints
+from panglot.encoders.protocol import Encoder, behind
+from panglot.evaluation.bootstrap import share_difference, share_interval
+from panglot.evaluation.exact_scores import Bools
 from panglot.evaluation.figures import Result
-from panglot.probe.beam import Lexicons, Start, search_changes
+from panglot.evaluation.inputs import encode, open_encoder, open_sets
+from panglot.probe.beam import Start, search_changes
+from panglot.probe.changes import Lexicons, read_lexicons
 from panglot.probe.pools import Outcome, ParallelPools, ParallelQuestions, Pools, choose_languages
-from panglot.probe.rates import by_slice
-
-# Words without a meaning of their own: switching them shows nothing about content.
-_FUNCTION_WORDS = (
-    "a about after all also an and any are as at be been before but by can could did do does for from had has have he "
-    "her his how i if in into is it its many more most much no not of on one or other our out over she should so some "
-    "such than that the their them then there these they this those to under up us was we were what when where which "
-    "who whom whose why will with would you your"
-)
-_FUNCTION_WORD_SET = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -161,41 +157,6 @@ def probe(
     return Probe(figures, tuple(_pair_lines(weak, made, english, facts)))
 
 
-def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexicons:
-    """Return the entries for some languages of the Parquet files ``lexicons/*.parquet``, with columns lang, en, target.
-
-    Entries are single English words with a meaning of their own, and translations of one word and at least two
-    letters. The folder is under ``data_dir``, or else ``$PANGLOT_DATA``. Without it, there are no entries.
-    """
-    import pyarrow.parquet as pq
-
-    root = data_dir or os.environ.get("PANGLOT_DATA")
-    found: Lexicons = {}
-    for path in sorted(Path(root).expanduser().glob("lexicons/*.parquet")) if root else []:
-        try:
-            codes: list[str] = pq.read_table(path, columns=["lang"])["lang"].unique().to_pylist()
-            # A lexicon may have languages without a code.
-            names = {code: name for code in codes if (name := canonical_or_none(code)) and name in languages}
-            if not names:
-                continue
-            rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
-        except (pa.ArrowException, KeyError, OSError) as error:
-            raise PanglotError(f"not a lexicon: {first_line(error)}", file=path,
-                               hint="write the columns lang, en, target") from error  # fmt: skip
-        for row in rows.to_pylist():
-            words = found.setdefault(names[row["lang"]], {})
-            english, target = str(row["en"] or "").strip().lower(), str(row["target"] or "").strip()
-            if _usable(english, target) and target not in words.get(english, ()):
-                words[english] = (*words.get(english, ()), target)
-    return found
-
-
-def _usable(english: str, target: str) -> bool:
-    one_word = not any(mark.isspace() or mark.isdigit() or mark in ".…()/,;-" for mark in target)
-    # The vowel signs of Hindi and Thai are marks, not letters, so the target need not be alphabetic.
-    return english not in _FUNCTION_WORD_SET and len(english) > 2 and english.isalpha() and len(target) > 1 and one_word
-
-
 def _pair_lines(
     weak: Iterable[Mapping[str, Any]], changed: Iterable[Mapping[str, Any]], english: str, facts: Mapping[str, str]
 ) -> list[dict[str, Any]]:
@@ -225,3 +186,135 @@ def _pair_lines(
 def _line(group: str, language: str, pair: Mapping[str, Any], side: str) -> dict[str, Any]:
     texts = {field: pair[f"{field}{side}"] for field in ("question", "passage", "rank")}
     return {"group": group, "language": language, **texts}
+
+
+#: Bounds of the buckets, the upper one within a bucket of lengths and the lower one within one of fertilities.
+LENGTHS = (40, 60, 80)
+FERTILITIES = (1.25, 1.5, 1.75, 2.0)
+_LENGTHS = [f"{LENGTHS[0]} or fewer", *(f"{low + 1} to {high}" for low, high in pairwise(LENGTHS)),
+            f"above {LENGTHS[-1]}"]  # fmt: skip
+_FERTILITIES = [f"below {FERTILITIES[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(FERTILITIES)),
+                f"{FERTILITIES[-1]:g} or more"]  # fmt: skip
+
+_WHO = {"who": "who", "whom": "who", "whose": "who"}
+_QUESTION_WORDS = _WHO | {word: word for word in ("what", "when", "where", "which", "why", "how")}
+
+
+@lru_cache(maxsize=1024)
+def _script(language: str) -> str:
+    """Return the English name of the likely script of a language.
+
+    >>> _script("th"), _script("sr"), _script("sr-Latn"), _script("zh-Hant")
+    ('Thai', 'Cyrillic', 'Latin', 'Han')
+    """
+    found = langcodes.Language.get(language).maximize().script or "Zyyy"
+    found = "Hani" if found in {"Hans", "Hant"} else found
+    try:
+        return langcodes.Language.make(script=found).script_name()
+    except (ImportError, LookupError):  # langcodes keeps its names in a package of their own
+        return found
+
+
+def _length(english: str) -> str:
+    """Return the bucket of the English version's length in characters, which all translations share.
+
+    >>> _length("Who?"), _length("x" * 41), _length("x" * 99)
+    ('40 or fewer', '41 to 60', 'above 80')
+    """
+    return _LENGTHS[bisect_left(LENGTHS, len(english))]
+
+
+def _question_word(english: str) -> str:
+    """Return the first question word anywhere in the English version. ``how many`` counts as one.
+
+    >>> _question_word("In which year?"), _question_word("Of how much use is it?"), _question_word("Name one.")
+    ('which', 'how many', 'none')
+    """
+    words = re.findall(r"[a-z]+", english.lower())
+    for place, word in enumerate(words):
+        if found := _QUESTION_WORDS.get(word):
+            amount = word == "how" and words[place + 1 : place + 2] in (["many"], ["much"])
+            return "how many" if amount else found
+    return "none"
+
+
+def _fertility(tokens: int, english: str) -> str:
+    """Return the bucket of a version's number of tokens per word of the English version.
+
+    Words are counted in English because Thai, Chinese and Japanese do not separate theirs.
+
+    >>> _fertility(5, "How many are there?"), _fertility(30, "How many are there?")
+    ('1.25 to 1.5', '2 or more')
+    """
+    return _FERTILITIES[bisect_right(FERTILITIES, tokens / max(1, len(english.split())))]
+
+
+def _count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
+    """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer."""
+    tokenizer: Any = getattr(getattr(behind(encoder, "model"), "model", None), "tokenizer", None)
+    if not callable(tokenizer) or not texts:  # endpoints and precomputed vectors have no tokenizer
+        return None
+    found: Any = tokenizer(list(texts), add_special_tokens=False, padding=False, truncation=False)
+    return [len(ids) for ids in found["input_ids"]]
+
+
+def by_slice(
+    outcomes: Sequence[Outcome], collection: Collection, encoder: Encoder
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, str]]]:
+    """Return the share of weak questions of each slice beside that of the rest, among questions that English answers.
+
+    The figures are by kind of slice and slice (:func:`against_rest`), beside what could not be measured. The kind
+    ``all`` has one slice.
+    """
+    texts = collection.questions["text"]
+    english, other, languages, groups = list[str](), list[str](), list[str](), list[str]()
+    weak: list[bool] = []
+    for outcome in outcomes:
+        found = outcome.pools.parallel
+        places = np.flatnonzero(outcome.answered)
+        for side, rows in zip((english, other), found.questions, strict=True):
+            side.extend(texts[int(row)].as_py() for row in rows[places])
+        languages.extend(outcome.language for _ in places)
+        groups.extend(found.groups[place] for place in places)
+        weak.extend(outcome.weak[places].tolist())
+    if not weak:
+        return {}, [{"what": "weak shares", "why": "no question is answered in English"}]
+    missing: list[dict[str, str]] = []
+    tokens = _count_tokens(encoder, other)
+    if tokens is None:
+        missing.append({"what": "tokens per word", "why": "the model has no tokenizer"})
+    labels = {
+        "all": ["all" for _ in weak],
+        "language": languages,
+        "script": [_script(language) for language in languages],
+        "length": [_length(text) for text in english],
+        "question word": [_question_word(text) for text in english],
+    }
+    if tokens is not None:
+        labels["tokens per word"] = [_fertility(n, text) for n, text in zip(tokens, english, strict=True)]
+    group = np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
+    hit = np.array(weak, np.bool_)
+    # Slices are in these orders, and otherwise the largest comes first.
+    orders = {"language": languages, "length": _LENGTHS, "tokens per word": _FERTILITIES}
+    figures: dict[str, dict[str, Any]] = {}
+    for kind, names in labels.items():
+        column = np.array(names)
+        slices = {str(name): against_rest(hit, group, column == name) for name in np.unique(column)}
+        key = orders[kind].index if kind in orders else lambda name, part=slices: -part[name]["questions"]
+        figures[kind] = {name: slices[name] for name in sorted(slices, key=key)}
+    return figures, missing
+
+
+def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
+    """Return the share of weak questions among those inside a slice and among the rest, and the difference.
+
+    The difference and its interval are None if :func:`share_difference` has none, and without ``rest`` if all questions
+    are inside.
+    """
+    rate, low, high = share_interval(hit[inside], group[inside])
+    found = None if inside.all() else share_difference(hit, group, inside)
+    return {
+        "weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate, "interval": [low, high],
+        "rest": None if inside.all() else float(hit[~inside].mean()),
+        "difference": found and found[0], "difference_interval": found and list(found[1:]),
+    }  # fmt: skip

@@ -1,26 +1,36 @@
-"""What a report says about a data set: its tables and its sentences, the same for every writer."""
+"""What a report says: its tables and sentences, the same for every writer, as Markdown and on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from panglot.evaluation.figures import SETTINGS
-from panglot.evaluation.robustness import LABELS
-from panglot.report.by_language import by_language, model_columns, share_key
-from panglot.report.evaluations import Comparison, Dataset, Estimate, Figures, Results, dig, interval, number
+from panglot.report.dataset_tables import bias, by_language, differences, geometry, headline, retrieval, robustness
+from panglot.report.evaluations import Dataset, Figures, Results, dig, interval, number, read_results, share_key
 from panglot.report.labels import (
     SETTING_LABELS,
-    Kind,
     format_interval,
     format_number,
-    format_p,
     language_name,
     measure,
     percent,
     sanitize,
     short_names,
 )
-from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, figure, ticks
+from panglot.report.tables import (
+    Column,
+    Row,
+    Table,
+    escape_markdown,
+    figure,
+    print_table,
+    simple_table,
+    table_to_markdown,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]:
@@ -30,7 +40,7 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
     """
     if sentence := preference(dataset):
         yield [sentence]
-    yield _headline(dataset)
+    yield headline(dataset)
     if sentence := summary(dataset):
         yield [sentence]
     if compared:
@@ -187,139 +197,134 @@ def missing(dataset: Dataset, known: Collection[str] = ()) -> list[str]:
     return found
 
 
-def _headline(dataset: Dataset) -> Table:
-    """Return the three settings and rank distance, one row per model."""
-    columns = [Column(c.heading, short=c.heading.replace(" ", "\n", 1)) for c in dataset.headline]
-    rows = [
-        Row(model, [figure(c.estimates.get(model), c.measure.kind, best=c.best == model) for c in dataset.headline])
-        for model in dataset.models
-    ]
-    return Table("", columns, rows)
+def to_markdown(figures_or_comparison: Figures) -> str:
+    """Return an evaluation's dictionary of figures, or a comparison, as Markdown.
 
+    A figure of a comparison is bold only if it is significantly the best. Text from outside is escaped.
 
-def panel(dataset: Dataset, comparison: Comparison) -> Table:
-    """Return one comparison, one row per model."""
-    kind, rows = comparison.measure.kind, list[Row]()
-    # From 0, and scores to 1, so that panels can be compared and nothing looks larger than it is.
-    scale = Scale(0, 1 if kind == "score" else around([0.0, *_ends(comparison.estimates.values())]).high)
-    for place, model in enumerate(dataset.models):
-        found = comparison.estimates.get(model)
-        title = f"{model}: {format_number(found.value, kind)}" if found else None
-        marks = (Mark(place, found.value, found.interval, title),) if found else ()
-        track = Track(scale, marks, rules=tuple(ticks(scale, 4)))
-        rows.append(Row(model, [figure(found, kind, best=comparison.best == model)], series=place, track=track))
-    return Table(comparison.heading, [Column("")], rows, note=comparison.meaning, axis=(scale, kind))
-
-
-def _ends(estimates: Iterable[Estimate]) -> list[float]:
-    """Return all values and ends of intervals, which a scale must hold."""
-    return [end for found in estimates for end in (found.value, *(found.interval or ()))]
-
-
-def differences(dataset: Dataset) -> Table | None:
-    """Return the differences between pairs of models in the headline's comparisons."""
-    short = short_names(dataset.models)
-    rows: list[Row] = []
-    reaches: dict[Kind, float] = {}
-    for comparison in dataset.headline:
-        ends = map(abs, _ends(one.estimate for one in comparison.differences))
-        reaches[comparison.measure.kind] = max(reaches.get(comparison.measure.kind, 0.0), *ends, 0.0)
-    for comparison in dataset.headline:
-        # Differences of one kind share a scale.
-        reach = reaches[comparison.measure.kind] or 1.0
-        for place, one in enumerate(comparison.differences):
-            value = figure(one.estimate, comparison.measure.kind, sign=True)
-            p = one.p if one.p_corrected is None else one.p_corrected
-            series = dataset.models.index(one.a) if one.a in dataset.models else 0
-            pair = f"{short.get(one.a, sanitize(one.a))} − {short.get(one.b, sanitize(one.b))}"
-            cells = [Cell(pair), Cell(value.text), Cell(value.interval), Cell(format_p(p))]
-            mark = Mark(series, one.estimate.value, one.estimate.interval)
-            track = Track(Scale(-reach, reach), (mark,), notch=0.0)
-            name = comparison.name if place == 0 else ""
-            rows.append(Row(name, cells, track=track, faint=p is None or p >= 0.05))
-    columns = [Column("pair", left=True), Column("difference"), Column("interval"), Column("p")]
-    several = any(len(comparison.differences) > 1 for comparison in dataset.headline)
-    # Holm's correction is within one measure, so there is nothing to correct for one pair.
-    how = "corrected for the pairs of models, not for the measures" if several else "not corrected for the measures"
-    title = f"Differences between models; p is {how}"
-    return Table(title, columns, rows, corner="measure") if rows else None
-
-
-def retrieval(dataset: Dataset) -> Table | None:
-    """Return all retrieval measures in all settings, or None if there is only one measure."""
-    measures = dataset.retrieval()
-    settings = [setting for setting in SETTINGS if dataset.keys(setting)]
-    if len(measures) < 2 or not settings:
-        return None
-    places = [(setting, model) for setting in settings for model in dataset.models]
-    rows = [
-        Row(each.label, [figure(dataset.value(model, setting, each.key), best=dataset.best(setting, each.key) == model)
-                         for setting, model in places])
-        for each in measures
-    ]  # fmt: skip
-    columns = [column for setting in settings for column in model_columns(dataset, SETTING_LABELS[setting])]
-    return Table("Retrieval measures", columns, rows, corner="measure")
-
-
-def bias(dataset: Dataset) -> Table | None:
-    """Return the measures of language bias, each with its meaning."""
-    rows: list[Row] = []
-    for found in dataset.bias():
-        best = dataset.best("multilingual", found.key)
-        estimates = {model: dataset.estimate(model, "multilingual", found.key) for model in dataset.models}
-        cells = [figure(each, found.kind, best=best == model) for model, each in estimates.items()]
-        rows.append(Row(found.heading, cells, found.meaning))
-    return Table("Language bias, with all languages in one pool", model_columns(dataset), rows) if rows else None
-
-
-def geometry(dataset: Dataset) -> Table | None:
-    """Return how far the embeddings separate languages."""
-    if not any(dig(figures, "geometry") for figures in dataset.figures.values()):
-        return None
-    described: tuple[tuple[str, str, Kind, str], ...] = (
-        ("Language classifier", "language_classifier", "percent", "How often it finds the language of an embedding."),
-        ("Chance", "chance", "percent", "How often it would by guessing."),
-        ("Cosine of translations", "translation_cosine", "score", "Similarity of texts with the same meaning."),
-        ("Cosine of random pairs", "random_cosine", "score", "Similarity of unrelated texts."),
-        (
-            "Relevant above random",
-            "separation",
-            "percent",
-            "How often a relevant passage is nearer to its question than a random one in the same language.",
-        ),
-        (
-            "Translated above random",
-            "separation_across_languages",
-            "percent",
-            "How often a relevant passage in another language is nearer than a random one in the question's own.",
-        ),
-    )
-    rows: list[Row] = []
-    for label, key, kind, note in described:
-        values = [dataset.value(model, "geometry", key) for model in dataset.models]
-        if any(value is not None for value in values):
-            rows.append(Row(label, [figure(value, kind) for value in values], note))
-    return Table("Geometry of the embeddings", model_columns(dataset), rows) if rows else None
-
-
-def robustness(dataset: Dataset) -> Table | None:
-    """Return by how much figures change if questions are typed carelessly, cut short, or mix languages."""
-    key = dataset.leading_measure()
-    kinds: dict[str, Kind] = {**dict.fromkeys(SETTINGS, "score"), "rank_distance": "rank"}
-    rows: list[Row] = []
-    for model in dataset.models:
-        for name, label in LABELS.items():
-            path = ("robustness", name)
-            if not (asked := dataset.value(model, *path, "questions")):
+    Raises:
+        PanglotError: The argument is neither.
+    """
+    results = read_results(figures_or_comparison)
+    blocks: list[str] = []
+    for title, board, lines in scoreboards(results):
+        blocks += [f"## {escape_markdown(title)}"]
+        for table in board.split():
+            blocks += [f"### {escape_markdown(table.title)}", table_to_markdown(table)]
+        blocks.append(_markdown_list(lines))
+    for dataset in results.datasets:
+        blocks += [f"## {escape_markdown(dataset.name)}", escape_markdown(description(dataset))]
+        for part in contents(dataset, compared=results.compared):
+            if isinstance(part, list):
+                blocks.append(_markdown_list(part))
                 continue
-            changes = [
-                None if (value := dataset.value(model, *path, each, "difference")) is None
-                else Estimate(value, interval(dataset.figures[model], *path, each, "interval"))
-                for each in kinds
-            ]  # fmt: skip
-            cells = [figure(change, kind, sign=True) for change, kind in zip(changes, kinds.values(), strict=True)]
-            named = label if len(dataset.models) == 1 else f"{model}: {label}"
-            rows.append(Row(named, [figure(asked, "count"), *cells]))
-    headings = ("questions", *(SETTING_LABELS[each] for each in SETTINGS), "Rank distance ↓")
-    title = f"Robustness: change of {key} and rank distance if questions are changed"
-    return Table(title, [Column(each) for each in headings], rows, corner="change") if rows else None
+            for table in part.split():
+                blocks += [f"### {escape_markdown(table.title)}"] if table.title else []
+                blocks.append(table_to_markdown(table))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_list(lines: Sequence[str]) -> str:
+    """Return sentences as a list; one alone is a paragraph."""
+    texts = list(map(escape_markdown, lines))
+    return texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts)
+
+
+def print_report(figures_or_comparison: Figures, console: Console) -> None:
+    """Print an evaluation, or a comparison, in which a figure is bold only if it is significantly the best.
+
+    Args:
+        figures_or_comparison: The dictionary of figures, or what ``compare`` returned.
+        console: Where to print. 80 columns are enough for four models.
+
+    Raises:
+        PanglotError: The first argument is neither.
+    """
+    from rich.text import Text
+
+    results = read_results(figures_or_comparison)
+    for title, board, lines in scoreboards(results):
+        console.print()
+        console.print(Text(title, style="bold"))
+        print_table(board, console)
+        console.print(Text("\n".join(lines), style="italic"))
+    forms = {form for suite in (dig(results.metadata, "suites") or {}).values() for form in suite["forms"]}
+    for dataset in results.datasets:
+        if dataset.name in forms:  # The scoreboard has their figures. Reports and JSON have all of them.
+            continue
+        console.print()
+        console.print(Text.assemble((sanitize(dataset.name), "bold"), "  ", (description(dataset), "dim")))
+        for part in contents(dataset, compared=results.compared):
+            if isinstance(part, Table):
+                console.print()
+                print_table(part, console)
+            else:
+                console.print(Text("\n".join(part), style="italic"))
+
+
+_SET_SIGNS = {"ntrex-128": "¹", "sib-200": "²", "tatoeba-112": "³"}
+
+
+def languages_to_markdown(figures: Mapping[str, Any]) -> str:
+    """Return the page of languages from what ``panglot languages --json`` writes."""
+    languages: list[Mapping[str, Any]] = figures["languages"]
+    bases = {each["code"].split("-", 1)[0] for each in languages}
+    written = f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']})."
+    names = ("code", "language", "own name", "script", "direction", "family")
+    measures = ("code", "to train on", "to test on", "tokens", "a word", "unknown", "lexicons", "routes")
+    counted = (
+        f"{len(languages)} codes of {len(bases)} languages: those of all data sets that panglot knows, and of the "
+        f"available lexicons ({_listed(figures['lexicons'])}). {_languages_legend(figures)}"
+    )
+    parts = (
+        "# Languages",
+        f"{written} Run it again instead of editing this page.",
+        counted,
+        "## Names, scripts and families",
+        _language_table(names, map(_language_names, languages)),
+        "## Data, tokens, lexicons and translation",
+        _language_table(measures, map(_language_measures, languages)),
+    )
+    return "".join(f"{part}\n\n" for part in parts)[:-1]
+
+
+def _languages_legend(figures: Mapping[str, Any]) -> str:
+    return (
+        "Names and likely scripts come from CLDR. If the available text of a language is in another script, that "
+        "script is shown. Families are groups of ISO 639-5, the widest first, as CLDR fills them. Some groups are for "
+        "convenience and not by descent (Altaic, Caucasian, South American Indian), and creoles are with the language "
+        "of their words. A – means that ISO 639-5 has the language in no group, as with Korean, Aymara and Mapuche."
+        "\n\n"
+        f"`tokens`: tokens of `{figures['model']}` divided by those of the same sentences in English (the premium of "
+        "Petrov et al., arXiv 2305.15425; 1.00 is parity), on the first set of "
+        f"{_listed(figures['measured_on'])} that has the language, all parts. The digit after the figure says which "
+        "set. `a word`: tokens per word, in scripts with blanks between words. `unknown`: share of the letters that "
+        "the tokenizer does not know. If it is high, the premium is too small, because a run of unknown letters is one "
+        "token. `lexicons`: usable English entries. `routes`: from English and into English with the available engines "
+        f"({_listed(figures['engines'])}). Other engines reach more (`--engine` of `panglot translate`)."
+    )
+
+
+def _language_names(each: Mapping[str, Any]) -> list[str]:
+    script = f"{each['script_name']} ({each['script']})" if each["script"] else ""
+    return [each["code"], each["name"], each["own_name"], script, each["direction"], " › ".join(each["family"])]
+
+
+def _language_measures(each: Mapping[str, Any]) -> list[str]:
+    cells = ["", "", ""]
+    if tokens := each["tokens"]:
+        per_word = f"{tokens['per_word']:.2f}" if tokens["per_word"] else ""
+        unknown = f"{tokens['unknown']:.1%}" if tokens["unknown"] >= 0.0005 else "0"
+        cells = [f"{tokens['premium']:.2f} {_SET_SIGNS[tokens['on']]}", per_word, unknown]
+    entries = ", ".join(f"{name} {number:,}" for name, number in each["lexicons"].items())
+    routes = "; ".join(route for route in each["routes"].values() if route)
+    return [each["code"], " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]
+
+
+def _language_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    filled = [[cell or "–" for cell in row] for row in rows]
+    return table_to_markdown(simple_table(head, filled, left=range(len(head)), code=True))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from panglot.report.by_language import flow
+from panglot.report.heatmap import flow
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_interval, format_number, language_name, percent
 from panglot.report.markup import Child, Markup, beside, example, join, legend, section, table_to_html, tag

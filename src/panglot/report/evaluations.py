@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from panglot._errors import PanglotError
@@ -12,6 +13,7 @@ from panglot.evaluation.figures import SETTINGS
 from panglot.report.labels import SETTING_LABELS, SETTING_MEANINGS, Measure, bias_measures, measure, retrieval_measures
 
 Figures = Mapping[str, Any]
+Matrix = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -247,3 +249,61 @@ def _compared(dataset: Dataset, setting: str, key: str, compared: Figures | None
         if (value := number(item, "difference")) is not None
     )  # fmt: skip
     return Comparison(setting, measure(key), estimates, str(best) if best in estimates else None, differences)
+
+
+def matrix(dataset: Dataset, model: str) -> dict[str, dict[str, float]]:
+    """Return question language → passage language → the leading measure.
+
+    The diagonal is the monolingual figure of the language. Pairs without a figure are absent.
+    """
+    key = dataset.leading_measure()
+    path = ("crosslingual", "matrix", key)
+    if not isinstance(dig(dataset.figures.get(model), *path), Mapping):
+        return {}
+    cells = _square(dataset, model, *path)
+    for x, row in cells.items():
+        if (own := dataset.value(model, "monolingual", "by_language", x, key)) is not None:
+            row[x] = own
+    return cells
+
+
+def _square(dataset: Dataset, model: str, *path: str) -> dict[str, dict[str, float]]:
+    """Return language → language → the value below ``path``, with a row of every language and only the known cells."""
+    codes = dataset.languages
+    return {x: {y: found for y in codes if (found := dataset.value(model, *path, x, y)) is not None} for x in codes}
+
+
+def mean_by_question(cells: Matrix) -> dict[str, float]:
+    """Return question language → the mean over the other passage languages.
+
+    >>> mean_by_question({"de": {"de": 0.9, "en": 0.6, "fr": 0.4}})
+    {'de': 0.5}
+    """
+    rows = {x: [value for y, value in row.items() if y != x] for x, row in cells.items()}
+    return {x: fmean(values) for x, values in rows.items() if values}
+
+
+def mean_by_passage(cells: Matrix) -> dict[str, float]:
+    """Return passage language → the mean over the other question languages."""
+    columns = dict.fromkeys(y for row in cells.values() for y in row)
+    return mean_by_question({y: {x: row[y] for x, row in cells.items() if y in row} for y in columns})
+
+
+def shares(dataset: Dataset, key: str) -> dict[str, Matrix]:
+    """Return model → question language → passage language → share of the first results."""
+    found = {model: _square(dataset, model, "multilingual", key) for model in dataset.models}
+    return {model: {x: row for x, row in cells.items() if row} for model, cells in found.items() if any(cells.values())}
+
+
+def share_key(dataset: Dataset) -> str | None:
+    """Return the key of the language shares, ``language_share@k``, or None if there are none."""
+    names = (str(name) for figures in dataset.figures.values() for name in dig(figures, "multilingual") or ())
+    return next((name for name in names if name.startswith("language_share@")), None)
+
+
+def distances(dataset: Dataset) -> dict[str, Matrix]:
+    """Return model → language → another language → distance between their mean embeddings."""
+    found = {model: _square(dataset, model, "geometry", "mean_distance") for model in dataset.models}
+    others = {model: {x: {y: v for y, v in row.items() if y != x} for x, row in cells.items()}
+              for model, cells in found.items()}  # fmt: skip
+    return {model: cells for model, cells in others.items() if any(cells.values())}

@@ -1,4 +1,4 @@
-"""Heat maps over languages: HTML tables with coloured cells, and the sections of the page that are made of them."""
+"""Drawings over languages: heat maps, which are HTML tables with coloured cells, and how languages flow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from panglot.report import by_language
-from panglot.report.by_language import Matrix
-from panglot.report.evaluations import Dataset, number
+from panglot.report.dataset_tables import own_share
+from panglot.report.evaluations import (
+    Dataset,
+    Matrix,
+    distances,
+    matrix,
+    mean_by_passage,
+    mean_by_question,
+    number,
+    share_key,
+    shares,
+)
 from panglot.report.labels import format_number, language_name, percent
 from panglot.report.markup import Child, Markup, beside, language_heading, scroll, section, swatch, table_to_html, tag
 from panglot.report.tables import Scale, around, decimals
@@ -25,6 +34,9 @@ _DIVERGING = ["1f5a9c", "4a86bf", "8ab3d9", "c6dbec", "f3f1ee", "f8d9b8", "f0b07
 _SCALES = {"s": _CIVIDIS, "d": _DIVERGING}
 STEPS = 41
 _DENSE = 12  # Languages beyond which a phone has no room for figures in cells.
+_MOST = 12  # Languages with a place of their own in a flow. The rest share one.
+_OTHER = "…"
+_LINE = 0.8  # Height of a label of a flow, as a share of the room of one language.
 
 
 def colour(letter: str, share: float) -> Colour:
@@ -155,14 +167,14 @@ def _scale_legend(letter: str, low: str, high: str, middle: str | None = None) -
 def matrices(dataset: Dataset) -> Markup:
     """Return the heat map of the leading measure, one per model on one scale."""
     key = dataset.leading_measure()
-    found = {model: cells for model in dataset.models if (cells := by_language.matrix(dataset, model))}
+    found = {model: cells for model in dataset.models if (cells := matrix(dataset, model))}
     if (shared := _shared_scale(found)) is None:
         return Markup("")
     look, legend = shared
     tables = [
         _heatmap(cells, dataset.languages, look, corner=("asked in", "answered in"),
                 caption=_caption(dataset, model, f"{key} by language of question and passage"),
-                column=("mean", by_language.mean_by_question(cells)), row=("mean", by_language.mean_by_passage(cells)))
+                column=("mean", mean_by_question(cells)), row=("mean", mean_by_passage(cells)))
         for model, cells in found.items()
     ]  # fmt: skip
     explanation = (
@@ -191,7 +203,7 @@ def _caption(dataset: Dataset, model: str, text: str) -> Child:
 
 def language_shares(dataset: Dataset) -> Markup:
     """Return each language's share of the first results, by language of the question."""
-    key = by_language.share_key(dataset)
+    key = share_key(dataset)
     if key is None:
         return Markup("")
     k = key.rpartition("@")[2]
@@ -210,7 +222,7 @@ def language_shares(dataset: Dataset) -> Markup:
     tables = [
         _heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
                 corner=("asked in", "found in"), row=("pool", pool))
-        for model, cells in by_language.shares(dataset, key).items()
+        for model, cells in shares(dataset, key).items()
     ]  # fmt: skip
     explanation = (
         f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
@@ -218,7 +230,7 @@ def language_shares(dataset: Dataset) -> Markup:
     )
     whole = [beside(*tables), _scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
     return section("Which languages come first", explanation,
-                   table_to_html(by_language.own_share(dataset, key), "dots"),
+                   table_to_html(own_share(dataset, key), "dots"),
                    _fold(dataset, "Shares of all languages", whole) if tables else None)  # fmt: skip
 
 
@@ -229,7 +241,7 @@ def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
 
 def distance_maps(dataset: Dataset) -> Child:
     """Return the heat maps of the distances between the mean embeddings of languages, if there are any."""
-    found = by_language.distances(dataset)
+    found = distances(dataset)
     if (shared := _shared_scale(found, scores=False)) is None:
         return None
     look, legend = shared
@@ -239,3 +251,80 @@ def distance_maps(dataset: Dataset) -> Child:
         for model, cells in found.items()
     ]
     return _fold(dataset, "Distances between the means of languages", [beside(*tables), legend])
+
+
+def flow(title: Child, shares: Matrix, codes: Sequence[str]) -> Markup:
+    """Return a figure of two columns of languages with bands between them, in the same order on both sides.
+
+    A band from x to y is as thick as the mean share of y among the first results of queries in x. Bands from a language
+    to itself stand out.
+
+    Args:
+        title: What it shows.
+        shares: Language of the query → language of the result → share.
+        codes: All languages, in order. Those after the first twelve are drawn as one.
+    """
+    asked = [code for code in codes if code in shares]
+    names = list(codes) if len(codes) <= _MOST else [*codes[: _MOST - 1], _OTHER]
+    bands = dict.fromkeys(((x, y) for x in names for y in names), 0.0)
+    own = 0.0
+    for x in asked:
+        for y, share in shares[x].items():
+            bands[x if x in names else _OTHER, y if y in names else _OTHER] += share / len(asked)
+            own += share / len(asked) * (x == y)
+    left = {x: sum(bands[x, y] for y in names) for x in names}
+    right = {y: sum(bands[x, y] for x in names) for y in names}
+    starts, ends = _starts(left), _starts(right)
+    parts: list[Markup] = []
+    for x in names:
+        for y in names:
+            thick = bands[x, y]
+            look = "own" if x == y != _OTHER else None
+            parts += [_band(starts[x], ends[y], thick, look)] if thick > 0.0005 else []
+            starts[x] += thick
+            ends[y] += thick
+    # What stands out is drawn last.
+    parts.sort(key=lambda part: 'class="own"' in part)
+    label = f"{percent(own)} of the first results are in the language of their query"
+    picture = tag("svg", parts, viewBox="0 0 100 100", preserveAspectRatio="none", role="img", aria_label=label)
+    sides = [_labels(left, "from"), picture, _labels(right, "to", shares=True)]
+    area = tag("div", sides, class_="bands", style=f"height:{max(8, 1.5 * len(names)):g}rem")
+    caption = tag("figcaption", title, tag("span", f"{percent(own)} in the same language", class_="quiet"))
+    return tag("figure", caption, area, class_="flow")
+
+
+def _starts(sizes: Mapping[str, float]) -> dict[str, float]:
+    """Return where each part begins if they are stacked."""
+    found, at = dict[str, float](), 0.0
+    for name, size in sizes.items():
+        found[name] = at
+        at += size
+    return found
+
+
+def _band(start: float, end: float, thick: float, look: str | None) -> Markup:
+    a, b, c, d = (f"{100 * value:.2f}" for value in (start, end, end + thick, start + thick))
+    return tag("path", d=f"M0 {a}C50 {a} 50 {b} 100 {b}V{c}C50 {c} 50 {d} 0 {d}Z", class_=look)
+
+
+def _labels(sizes: Mapping[str, float], side: str, *, shares: bool = False) -> Markup:
+    """Return the names of the parts of a side, each beside the middle of its part if there is room."""
+    starts = _starts(sizes)
+    room = _LINE / len(sizes)
+    places = [starts[name] + size / 2 for name, size in sizes.items()]
+    # Down, so that none covers the one above, then up again from the lower end.
+    for row in range(1, len(places)):
+        places[row] = max(places[row], places[row - 1] + room)
+    places[-1] = min(places[-1], 1 - room / 2)
+    for row in range(len(places) - 2, -1, -1):
+        places[row] = min(places[row], places[row + 1] - room)
+    spans = [
+        tag("span", _name(name), f" {percent(size)}" if shares else None, style=f"top:{100 * place:.2f}%")
+        for (name, size), place in zip(sizes.items(), places, strict=True)
+        if size > 0
+    ]
+    return tag("div", spans, class_=side)
+
+
+def _name(code: str) -> Markup:
+    return tag("abbr", code, title="other languages" if code == _OTHER else language_name(code).english)

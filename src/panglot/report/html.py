@@ -11,10 +11,10 @@ from typing import Any
 
 from panglot._files import write_text
 from panglot.report import contents
-from panglot.report.by_language import by_language, distance_by_language, flow, language_figures, share_key, shares
+from panglot.report import dataset_tables as tables
 from panglot.report.curves import Lines, training_section
-from panglot.report.evaluations import Comparison, Dataset, Figures, Results, dig, read_results
-from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
+from panglot.report.evaluations import Comparison, Dataset, Figures, Results, dig, read_results, share_key, shares
+from panglot.report.heatmap import color_classes, distance_maps, flow, language_shares, matrices
 from panglot.report.labels import MISSING, format_interval, format_number, language_name, sanitize
 from panglot.report.markup import (
     Child,
@@ -28,7 +28,7 @@ from panglot.report.markup import (
     table_to_html,
     tag,
 )
-from panglot.report.tables import Mark, Scale, Track
+from panglot.report.tables import Mark, Scale, Table, Track
 
 __all__ = ["page", "to_html", "write_html"]
 
@@ -142,13 +142,13 @@ def _headline(dataset: Dataset, *, compared: bool) -> Markup:
     if not compared and len(dataset.models) == 1:
         return tag("dl", [_stat(dataset, comparison) for comparison in dataset.headline], class_="stats")
     panels = [
-        table_to_html(contents.panel(dataset, comparison), "panel")
+        table_to_html(tables.panel(dataset, comparison), "panel")
         if comparison.estimates
         else tag("p", tag("strong", comparison.name), f": {dataset.why_not(comparison.subject)}")
         for comparison in dataset.headline
     ]
     pairs = None
-    if (differences := contents.differences(dataset)) is not None:
+    if (differences := tables.differences(dataset)) is not None:
         pairs = tag("details", tag("summary", "Differences between all pairs"), table_to_html(differences))
     return join([tag("div", panels, class_="panels"), _list(contents.verdicts(dataset), "verdicts"), pairs])
 
@@ -211,55 +211,49 @@ def _bias(dataset: Dataset) -> Markup:
     size = dataset.value(next(iter(dataset.figures), ""), "multilingual", "pool_size")
     of = f" of {format_number(size, 'count')} passages" if size else ""
     explanation = f"In one pool{of} in all languages, every language version of an answer should come early."
-    both = ((contents.bias(dataset), "measures"), (distance_by_language(dataset), "dots"))
-    tables = [table_to_html(table, look) for table, look in both if table is not None]
-    if not tables:
-        return Markup("")
-    return section("Language bias", explanation, beside(*tables) if len(dataset.models) == 1 else tables)
+    both = _shown(tables.bias(dataset), "measures"), _shown(tables.distance_by_language(dataset), "dots")
+    found = [table for table in both if table]
+    return section("Language bias", explanation, *([beside(*found)] if found and len(dataset.models) == 1 else found))
 
 
 def _geometry(dataset: Dataset) -> Markup:
-    table = contents.geometry(dataset)
-    if table is None:
-        return Markup("")
     explanation = (
         "How far embeddings separate languages. At best, a linear classifier of languages does no better than chance, "
         "and translations are similar while random pairs are not."
     )
-    return section("Geometry of the embeddings", explanation, table_to_html(table, "measures"), distance_maps(dataset))
+    table = _shown(tables.geometry(dataset), "measures")
+    return section("Geometry of the embeddings", explanation, table, distance_maps(dataset) if table else None)
 
 
 def _robustness(dataset: Dataset) -> Markup:
-    table = contents.robustness(dataset)
-    if table is None:
-        return Markup("")
     explanation = (
         "The same questions, changed, on the same passages. Only questions that a change applies to are counted."
     )
-    return section("Robustness", explanation, table_to_html(replace(table, title=""), "measures"), wide=True)
+    table = tables.robustness(dataset)
+    return section("Robustness", explanation, _shown(table and replace(table, title=""), "measures"), wide=True)
 
 
 def _by_language(dataset: Dataset) -> Markup:
-    table = by_language(dataset)
-    if table is None:
-        return Markup("")
-    if len(dataset.models) > 1:
-        return section("By language", "All models in every language.", table_to_html(table), wide=True)
-    drawn = [found for found in language_figures(dataset) if found.drawn]
-    explanation = (
-        f"{dataset.leading_measure()} of one language: alone, against the others, and in the pool of all. "
-        "The farther apart the marks are, the more language matters."
-    )
-    keys = legend([(place, found.heading) for place, found in enumerate(drawn)])
-    return section("By language", explanation, table_to_html(table, keys=keys), wide=True)
+    explanation, keys = "All models in every language.", None
+    if len(dataset.models) == 1:
+        explanation = (
+            f"{dataset.leading_measure()} of one language: alone, against the others, and in the pool of all. "
+            "The farther apart the marks are, the more language matters."
+        )
+        drawn = [found for found in tables.language_figures(dataset) if found.drawn]
+        keys = legend([(place, found.heading) for place, found in enumerate(drawn)])
+    return section("By language", explanation, _shown(tables.by_language(dataset), keys=keys), wide=True)
 
 
 def _retrieval(dataset: Dataset) -> Markup:
-    table = contents.retrieval(dataset)
-    if table is None:
-        return Markup("")
     wide = len(dataset.models) > 1
-    return section("All measures", "The same rankings by other measures.", table_to_html(table), wide=wide)
+    text = "The same rankings by other measures."
+    return section("All measures", text, _shown(tables.retrieval(dataset)), wide=wide)
+
+
+def _shown(table: Table | None, look: str = "", keys: Child = None) -> Child:
+    """Return a table as HTML, or nothing without one."""
+    return table_to_html(table, look, keys) if table is not None else None
 
 
 def _how_to_read(results: Results) -> Markup:

@@ -1,13 +1,22 @@
-"""The one model of a table and of the dot plots in its rows, for which each form of a report has a writer."""
+"""The one model of a table and of the dot plots in its rows, with its writers for Markdown and for the terminal."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from panglot.report.evaluations import Estimate
-from panglot.report.labels import MISSING, Kind, format_interval, format_number
+from panglot.report.labels import MISSING, Kind, format_interval, format_number, language_name, sanitize
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -201,12 +210,132 @@ def figure(value: Estimate | float | None, kind: Kind = "score", *, best: bool =
     return Cell(format_number(number, kind, digits=digits, sign=sign), interval, best)
 
 
-def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, title: str = "",
-                 left: Sequence[int] = (), code: bool = False) -> Table:  # fmt: skip
+def simple_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, title: str = "", left: Sequence[int] = (),
+    code: bool = False, tracks: Iterable[Track | None] = (), axis: tuple[Scale, Kind] | None = None,
+) -> Table:  # fmt: skip
     """Return a table of texts and cells, the first of each row its name, with a heading for every column.
 
-    ``left`` are the numbers of the columns, besides the first, that are aligned left.
+    ``left`` are the numbers of the columns, besides the first, that are aligned left. ``tracks`` are those of the rows.
     """
     columns = [Column(heading, left=place in left) for place, heading in enumerate(headings) if place]
     made = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    return Table(title, columns, [Row(row[0].text, row[1:], code=code) for row in made], corner=headings[0])
+    named = [Row(row[0].text, row[1:], track=track, code=code) for row, track in zip_longest(made, tracks)]
+    return Table(title, columns, named, corner=headings[0], axis=axis)
+
+
+def table_to_markdown(table: Table) -> str:
+    """Return a table without its title, with the notes of its rows as the last column.
+
+    >>> print(table_to_markdown(simple_table(["a", "b"], [["x", "1"]])))
+    | a | b |
+    |:--|--:|
+    | x | 1 |
+    """
+    notes = any(row.note for row in table.rows)
+    header = [table.corner, *(column.heading for column in table.columns), *(["meaning"] if notes else [])]
+    marks = [":--", *(":--" if column.left else "--:" for column in table.columns), *([":--"] if notes else [])]
+    lines = [_line(map(escape_markdown, header)), f"|{'|'.join(marks)}|"]
+    name = ""
+    for row in table.rows:
+        # An empty name repeats the one above, but nobody sees that in the source of a table.
+        name = _markdown_name(row) or name
+        note = [escape_markdown(row.note)] if notes else []
+        lines.append(_line([name, *(_markdown_cell(cell) for cell in row.cells), *note]))
+    return "\n".join(lines)
+
+
+def escape_markdown(text: object) -> str:
+    r"""Return text from outside so that Markdown shows it as it is.
+
+    >>> escape_markdown("a|b <c> [d](e)")
+    'a\\|b &lt;c&gt; \\[d\\](e)'
+    """
+    plain = sanitize(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", plain)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_name(row: Row) -> str:
+    name = escape_markdown(row.name)
+    if row.language:
+        return f"`{name}` {escape_markdown(language_name(row.name).english)}"
+    return f"`{name}`" if row.code else name
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = escape_markdown(cell.text) or MISSING
+    text = f"**{text}**" if cell.best else text
+    return f"{text} {cell.interval}" if cell.interval else text
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table. Groups of columns become tables of their own, side by side if there is room."""
+    from rich.columns import Columns
+
+    parts = [_fitting(part, console) for part in table.split()]
+    console.print(parts[0] if len(parts) == 1 else Columns(parts, padding=(0, 3, 1, 0)))
+    if table.note:
+        console.print(table.note, style="dim", markup=False, highlight=False)
+
+
+def _fitting(table: Table, console: Console) -> RichTable:
+    """Return a table whose headings are broken into more lines if it would not fit otherwise.
+
+    rich takes the same from all columns, and then cuts the table off at the right.
+    """
+    found = _rich(table)
+    wide = console.measure(found, options=console.options.update(width=1 << 16)).maximum > console.width
+    return _rich(table, narrow=True) if wide else found
+
+
+def _rich(table: Table, *, narrow: bool = False) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    headings = [column.short or column.heading for column in table.columns]
+    found = RichTable(title=_lines(sanitize(table.title)) if table.title else None, title_justify="left",
+                      title_style="bold", show_header=any([table.corner, *headings]), box=box.SIMPLE_HEAD,
+                      show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")  # fmt: skip
+    # Names of models may be long. Names of languages and measures are not, and read better on one line.
+    fixed = not any(row.note for row in table.rows) and max((len(row.name) for row in table.rows), default=0) < 30
+    found.add_column(table.corner, no_wrap=fixed, overflow="fold")
+    for number, (column, heading) in enumerate(zip(table.columns, headings, strict=True)):
+        # Headings break between words alone.
+        widest = max(map(len, heading.split()), default=0)
+        lines = heading
+        if narrow and heading and not column.left:
+            texts = [f"{row.cells[number].text}\n{row.cells[number].interval}" for row in table.rows]
+            longest = max(map(len, "\n".join(texts).split("\n")))
+            lines = "\n".join(wrap(heading, max(longest, widest), break_long_words=False, break_on_hyphens=False))
+        found.add_column(
+            _lines(lines), justify="left" if column.left else "right", overflow="fold", min_width=min(widest, 16)
+        )
+    # Beside explanations there is no room for the intervals of several models.
+    intervals = len(table.columns) == 1 or not any(row.note for row in table.rows)
+    for row, after in zip(table.rows, [*table.rows[1:], None], strict=True):
+        cells = (_lines(cell.text, cell.interval if intervals else "", "bold green" if cell.best else "")
+                 for cell in row.cells)  # fmt: skip
+        # Rows without a name belong to the one above them.
+        last = after is not None and bool(after.name) and not row.name
+        found.add_row(_rich_name(row), *cells, style="dim" if row.faint else "", end_section=last)
+    return found
+
+
+def _rich_name(row: Row) -> Text:
+    if row.language:
+        named = language_name(row.name)
+        # Terminals disagree about right-to-left letters, so the names are English.
+        return _lines(f"{named.code:<3} {named.english}" if named.english != named.code else named.code)
+    return _lines(sanitize(row.name), sanitize(row.note))
+
+
+def _lines(text: str, below: str = "", style: str = "") -> Text:
+    """Return a text with its line breaks, and another one, dim, below it."""
+    from rich.text import Text
+
+    shown = Text("\n".join(map(sanitize, text.split("\n"))), style=style)
+    return Text("\n").join([shown, Text(below, style="dim")]) if below else shown

@@ -19,7 +19,7 @@ from panglot.data.letters import lines_of
 from panglot.encoders.shipped import TRAINED, source_digest
 from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
-from panglot.study.data import SourceDigest, StudyData, changed
+from panglot.study.data import SourceDigest, StudyData, changed, split_seen
 from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
@@ -73,7 +73,7 @@ def recipe_of(study: Study, cell: Cell, data: StudyData, rate: float | None) -> 
         **study.train,
         **study.strategy(cell.strategy).settings,
         "on": [str(folder) for folder in data.training],
-        "languages": list(data.languages[cell.size].languages),
+        "languages": list(data.languages[cell.size]),
         "seed": cell.seed,
         "output": str(cell_folder(study, cell).path / "run"),
     }
@@ -181,7 +181,7 @@ def _run(
             return
         # The vectors are cached beside the model, so that a killed measurement can continue. Both are removed later.
         model = Cached(load(folder / "run", name=cell.name), folder / "vectors")
-        about["languages"] = list(data.languages[cell.size].languages)
+        about["languages"] = list(data.languages[cell.size])
     found = evaluate(model, list(data.tests.values()), draws=0, progress=progress)
     with atomic_file(folder / "sums.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **_sums(study, cell, data, found))
@@ -210,11 +210,11 @@ def _slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tu
     """
     every = collection.languages
     largest = max(data.languages.values(), key=len)
-    found = {"all": every, "never": largest.split(every)[1]}
+    found = {"all": every, "never": split_seen(largest, every)[1]}
     # The start is compared with the cells of every size, each on the languages that those have seen.
     sizes = {f"-{size}": size for size in data.languages} if cell.strategy == START else {"": cell.size}
     for suffix, size in sizes.items():
-        found[f"seen{suffix}"], found[f"unseen{suffix}"] = data.languages[size].split(every)
+        found[f"seen{suffix}"], found[f"unseen{suffix}"] = split_seen(data.languages[size], every)
     return {name: languages for name, languages in found.items() if languages}
 
 

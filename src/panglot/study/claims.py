@@ -1,4 +1,4 @@
-"""Tie every figure of a page to the stored result or the run that it comes from, or declare what it is."""
+"""Tie every figure of a page of the documentation to the stored result or run it comes from, or declare what it is."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from panglot._errors import PanglotError, located
 from panglot._files import check_names, number, read_toml, strings
-from panglot.study.page import NUMBER, Page, PageFigure, Section
 from panglot.study.reproduce import documented_runs
 from panglot.study.stored import Source, Sources
 
@@ -27,6 +27,120 @@ DECLARED = {
 }
 KINDS = {"computed": "computed by runs", "stored": "read from stored results", **DECLARED}
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+#: Numbers in these are names or dates. They are blanked out, so that columns stay the same.
+_NAMES = re.compile(
+    "|".join((
+        r"`[^`]*`",  # code
+        r"\]\([^)]*\)",  # where a link leads
+        rf"\b(?:{_MONTHS}) \d{{1,2}}(?:, \d{{4}})?\b",
+        r"\b\d{4}\.\d{5}\b",  # a paper on arXiv
+        r"(?:\bPython )?\b\d+\.\d+\.\d+\b|\bPython \d+\.\d+\b",  # a version
+        r"\b\d\d:\d\d\b",  # a time of day
+        r"^\s*\d+\. ",  # an item of a list
+    ))
+)  # fmt: skip
+#: A number as these pages print it. A digit beside a letter belongs to a name, such as XLM-R or bf16.
+_FIGURE = r"[-+−±]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:e-\d+)?"
+NUMBER = re.compile(rf"(?<![\w.@,])(?<!\w-){_FIGURE}(?!\w)(?!-[a-z])(?!\.\d)")
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A number on a page, with its ``line`` (from 1), its columns ``start`` to ``end`` (from 0) and how it is printed.
+
+    ``below`` says that it is a bound, such as .001 in "p < .001".
+    """
+
+    line: int
+    start: int
+    end: int
+    printed: str
+    below: bool = False
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.printed.replace("−", "-").replace(",", "").lstrip("±"))
+
+    @property
+    def step(self) -> float:
+        """One unit of the last digit.
+
+        >>> PageFigure(1, 0, 0, ".7996").step, PageFigure(1, 0, 0, "1,210").step, PageFigure(1, 0, 0, "2e-6").step
+        (0.0001, 1.0, 1e-06)
+        """
+        digits, _, exponent = self.printed.partition("e")
+        return float(f"1e{int(exponent or 0) - len(digits.partition('.')[2])}")
+
+    def agrees(self, found: float) -> bool:
+        """Return whether a value, rounded to the digits printed, is this number, or less than a bound.
+
+        >>> PageFigure(1, 0, 0, ".80").agrees(0.7951), PageFigure(1, 0, 0, ".80").agrees(0.7949)
+        (True, False)
+        """
+        if self.below:
+            return found < self.value
+        return abs(found - self.value) <= self.step * (0.5 + 1e-6)
+
+
+class Page:
+    """A page of Markdown: its lines, the lines of its sections by title, the rows of its tables and its figures.
+
+    Code spans, links, dates, versions and blocks of code in a language have no figures. A block without a language is
+    the output of a command and has some. Numbers in words, such as "three", are no figures.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+        self.plain = _plain(self.lines)
+        heads = [(number, line) for number, line in enumerate(self.plain, 1) if re.match("#+ ", line)]
+        bounds = [*(number for number, _ in heads), len(self.lines) + 1]
+        titles = [self.lines[number - 1].lstrip("#").strip() for number, _ in heads]
+        self.sections: dict[str, range] = {}
+        for title, ends in zip(titles, pairwise(bounds), strict=True):
+            self.sections.setdefault(title, range(*ends))
+        self._of_line = {
+            number: [PageFigure(number, *found.span(), found[0], below=line[: found.start()].endswith("< "))
+                     for found in NUMBER.finditer(line)]
+            for number, line in enumerate(self.plain, 1)
+        }  # fmt: skip
+        self.figures = [figure for figures in self._of_line.values() for figure in figures]
+
+    def tables(self, section: range) -> list[list[int]]:
+        """Return the numbers of the lines of each table in a section, without its head."""
+        runs = groupby(section, key=lambda number: self.plain[number - 1].startswith("|"))
+        return [list(lines)[2:] for in_table, lines in runs if in_table]
+
+    def cells(self, number: int) -> list[list[PageFigure]]:
+        """Return the figures of each cell of a line of a table."""
+        line = self.plain[number - 1]
+        bars = [place for place, letter in enumerate(line) if letter == "|"]
+        return [self.between(number, *ends) for ends in pairwise(bars)]
+
+    def between(self, number: int, start: int, end: int) -> list[PageFigure]:
+        """Return the figures of a line that begin in its columns from ``start`` to before ``end``."""
+        return [each for each in self._of_line.get(number, ()) if start <= each.start < end]
+
+    def context(self, figure: PageFigure, width: int = 30) -> str:
+        """Return the text around a figure."""
+        line = self.lines[figure.line - 1]
+        return line[max(0, figure.start - width) : figure.end + width].strip()
+
+
+def _plain(lines: list[str]) -> list[str]:
+    """Return the lines with code, links, dates and versions blanked out."""
+    found: list[str] = []
+    fence = ""
+    for line in lines:
+        if line.startswith("```"):
+            fence = "" if fence else (line[3:].strip() or "output")
+            found.append("")
+        elif fence:
+            found.append(line if fence == "output" else "")
+        else:
+            found.append(_NAMES.sub(lambda match: " " * len(match[0]), line))
+    return found
 
 
 @dataclass(frozen=True)
@@ -110,7 +224,8 @@ class Checkout:
         """Yield every figure of every page with its verdict, then what claims and rules do not find."""
         for name, claims in self.pages.items():
             page = Page((self.sources.root / name).read_text("utf-8"))
-            yield from sorted(self._check(name, page, claims), key=_place)
+            found = self._check(name, page, claims)
+            yield from sorted(found, key=lambda each: (each.line, each.stated.start if each.stated else 0))
         for run, figures in self.sources.runs.items():
             for figure in figures:
                 if (run, figure) not in self.sources.used:
@@ -124,7 +239,7 @@ class Checkout:
     def _check(self, name: str, page: Page, claims: Sequence[Claim]) -> Iterator[CheckedStatement]:
         claimed: Counter[PageFigure] = Counter()
         for claim in claims:
-            section = page.section(claim.section)
+            section = page.sections.get(claim.section)
             if section is None:
                 yield CheckedStatement(name, 0, None, why=f"there is no section {claim.section!r}")
                 continue
@@ -138,15 +253,12 @@ class Checkout:
         ruled = {figure: rule for rule in reversed(self.rules) for figure in _ruled(page, rule)}
         for figure in page.figures:
             times, rule = claimed[figure], ruled.get(figure)
-            if times > 1:
-                yield CheckedStatement(
-                    name, figure.line, figure, why=f"{times} claims take it: …{page.context(figure)}…"
-                )
-            elif not times and rule:
+            if not times and rule:
                 self.used[rule.match] += 1
                 yield CheckedStatement(name, figure.line, figure, rule.kind)
-            elif not times:
-                yield CheckedStatement(name, figure.line, figure, why=f"no claim takes it: …{page.context(figure)}…")
+            elif times != 1:
+                taken = f"{times} claims take it" if times else "no claim takes it"
+                yield CheckedStatement(name, figure.line, figure, why=f"{taken}: …{page.context(figure)}…")
 
     def _judged(
         self, name: str, page: Page, claim: Claim, line: int, stated: Sequence[PageFigure], template: str
@@ -160,16 +272,15 @@ class Checkout:
                 continue
             names = tuple(self.sources.names(expression, claim.source))
             kind = "computed" if names and all(each in self.sources.runs for each in names) else "stored"
+            values, problem = list[float](), ""
             try:
                 values = [] if expression in DECLARED else self.sources.values(expression, claim.source)
             except PanglotError as error:
-                figure = rest.pop(0) if rest else None
-                yield CheckedStatement(name, line, figure, kind, names, expression, why=str(error))
-                continue
+                problem = str(error)
             for value in values or [None]:
                 figure = rest.pop(0) if rest else None
                 if figure is None or value is None:
-                    why = f"the page no longer states it: {template}"
+                    why = problem or f"the page no longer states it: {template}"
                 else:
                     off = f"the stored value is {value:.6g}: …{page.context(figure)}…"
                     why = "" if figure.agrees(value) else off
@@ -178,19 +289,15 @@ class Checkout:
             yield CheckedStatement(name, line, figure, why=f"the claim has no expression for it: {template}")
 
 
-def _place(each: CheckedStatement) -> tuple[int, int]:
-    return each.line, each.stated.start if each.stated else 0
-
-
 #: A line, its figures or what is wrong, and the template that claims them.
 _Taken = Iterator[tuple[int, Sequence[PageFigure] | str, str]]
 
 
-def _in_table(page: Page, section: Section, claim: Claim) -> _Taken:
+def _in_table(page: Page, section: range, claim: Claim) -> _Taken:
     tables = page.tables(section)
     lines = tables[claim.table - 1][claim.row - 1 :] if len(tables) >= claim.table else []
     if len(claim.rows) > len(lines) or not lines:
-        yield section.first, f"the table {claim.table} of {claim.section!r} has too few rows", ""
+        yield section.start, f"the table {claim.table} of {claim.section!r} has too few rows", ""
         return
     for line, row in zip(lines, claim.rows or [()] * len(lines), strict=False):
         for figures, column in zip(page.cells(line), claim.columns, strict=False):
@@ -203,16 +310,16 @@ def _in_table(page: Page, section: Section, claim: Claim) -> _Taken:
                 yield line, figures, template if "{" in template else f"{{{template}}}"
 
 
-def _in_text(page: Page, section: Section, claim: Claim) -> _Taken:
+def _in_text(page: Page, section: range, claim: Claim) -> _Taken:
     for template in claim.text:
         fixed = _PLACEHOLDER.split(template)[::2]
         # An expression may stand for an interval, or for a number with its interval.
         several = rf"{NUMBER.pattern}(?:, {NUMBER.pattern})?(?: \[{NUMBER.pattern}, {NUMBER.pattern}\])?"
         pattern = several.join(map(re.escape, fixed))
-        found = [(line, match) for line in range(section.first, section.end)
+        found = [(line, match) for line in section
                  for match in re.finditer(pattern, page.lines[line - 1])]  # fmt: skip
         if len(found) != 1:
-            yield section.first, f"{claim.section!r} has this {len(found)} times: {template}", template
+            yield section.start, f"{claim.section!r} has this {len(found)} times: {template}", template
             continue
         line, match = found[0]
         yield line, page.between(line, *match.span()), template

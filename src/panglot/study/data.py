@@ -18,7 +18,6 @@ from panglot.datasets import registry
 from panglot.datasets.decontaminate import exclude
 from panglot.study.design import EACH, Study
 
-SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, 32, 64, None)
 # The order is written down so that a nested set stays the same when a data set is added. It follows a rule, applied to
 # mlqa, xor-questions, libreoffice-help, ntrex-128 and sib-200. English is first. The other languages are sorted by the
 # number of these sets that have them, the largest first. Among equals, the scripts take turns in the order of their
@@ -38,51 +37,38 @@ _NAMES = (
 ORDER = tuple(_NAMES.split())
 
 
-@dataclass(frozen=True)
-class LanguageSet:
-    """The training languages at one size of a study: canonical codes, in the order in which they are added."""
+def split_seen(trained: Iterable[str], tested: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ``tested`` languages that training has seen and those that it has not, each in the given order.
 
-    languages: tuple[str, ...]
+    A language is seen if any script, region or variant of it is trained on. Training on Chinese has seen Traditional
+    Chinese, for example.
 
-    def __len__(self) -> int:
-        return len(self.languages)
-
-    def split(self, tested: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the ``tested`` languages that training has seen and those that it has not, each in the given order.
-
-        A language is seen if any script, region or variant of it is trained on. Training on Chinese has seen
-        Traditional Chinese, for example.
-
-        >>> LanguageSet(("en", "zh")).split(["el", "en", "zh-Hant"])
-        (('en', 'zh-Hant'), ('el',))
-        """
-        known = {code.partition("-")[0] for code in self.languages}
-        every = tuple(tested)
-        seen = tuple(code for code in every if code.partition("-")[0] in known)
-        return seen, tuple(code for code in every if code not in seen)
+    >>> split_seen(("en", "zh"), ["el", "en", "zh-Hant"])
+    (('en', 'zh-Hant'), ('el',))
+    """
+    known, every = {code.partition("-")[0] for code in trained}, tuple(tested)
+    seen = tuple(code for code in every if code.partition("-")[0] in known)
+    return seen, tuple(code for code in every if code not in seen)
 
 
-def nested(languages: Iterable[str], sizes: Sequence[int | None] = SIZES) -> tuple[LanguageSet, ...]:
-    """Return one set of languages per distinct size, in ascending order, each a subset of the next.
+def training_languages(languages: Iterable[str], size: int) -> tuple[str, ...]:
+    """Return the first ``size`` of some languages to train on, all for 0. Those of a larger size begin with them.
 
-    Languages join in :data:`ORDER`, and those that it does not list join last, by code. None means all languages, and
-    sizes beyond their number are ignored.
+    Languages join in :data:`ORDER`, and those that it does not list join last, by code.
 
-    >>> [each.languages for each in nested(["de", "fi", "en", "th", "qaa"], (1, 2, 64, None))]
-    [('en',), ('en', 'de'), ('en', 'de', 'fi', 'th', 'qaa')]
+    >>> languages = ["de", "fi", "en", "th", "qaa"]
+    >>> training_languages(languages, 2), training_languages(languages, 0)
+    (('en', 'de'), ('en', 'de', 'fi', 'th', 'qaa'))
     """
     place = {code: number for number, code in enumerate(ORDER)}
     joining = sorted(set(languages), key=lambda code: (place.get(code, len(place)), code))
-    # None is not a size below 1, but without any language it means 0.
-    wanted = {len(joining) if size is None else size for size in sizes}
-    if any(size < 1 for size in wanted):
+    if not joining:
         raise PanglotError("a set must have at least one language", field="sizes",
                            hint="give sizes of 1 or more, and some languages")  # fmt: skip
-    fitting = sorted(size for size in wanted if size <= len(joining))
-    if not fitting:
+    if size > len(joining):
         raise PanglotError(f"there are {len(joining)} languages, and every size is larger", field="sizes",
-                           hint='give a smaller size, or "all", which is None in Python')  # fmt: skip
-    return tuple(LanguageSet(tuple(joining[:size])) for size in fitting)
+                           hint='give a smaller size, or "all", which is 0 in Python')  # fmt: skip
+    return tuple(joining[: size or None])
 
 
 @dataclass(frozen=True)
@@ -121,7 +107,7 @@ class StudyData:
     training: tuple[Path, ...]
     dev: Path
     tests: dict[str, Collection]
-    languages: dict[int, LanguageSet]
+    languages: dict[int, tuple[str, ...]]
     sources: tuple[SourceDigest, ...] = ()
 
 
@@ -205,18 +191,18 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         replace(kept, name=name).save(folder / training[-1])
     if study.rates is not None and dev:
         size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
-        chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
+        chosen = study.rates.languages or _languages(study, sorted(languages))[size]
         concatenate(dev).select([canonical(code) for code in chosen]).save(folder / "dev")
     write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed,
                        "sources": [asdict(each) for each in sources]})  # fmt: skip
 
 
-def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:
+def _languages(study: Study, languages: Sequence[str]) -> dict[int, tuple[str, ...]]:
     sizes = [(size, "sizes") for size in study.sizes]
     if study.rates is not None and study.rates.size not in (None, EACH):
         sizes.append((study.rates.size, "rates.size"))
-    found: dict[int, LanguageSet] = {}
+    found: dict[int, tuple[str, ...]] = {}
     for size, field in sizes:
         with located(file=study.file, field=field):
-            found[size] = nested(languages, [size or None])[0]
+            found[size] = training_languages(languages, size)
     return found

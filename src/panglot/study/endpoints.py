@@ -6,7 +6,7 @@ pilot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from statistics import fmean
@@ -174,9 +174,8 @@ def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> Seed
         known = [found for found in each if found is not None]
         if len(known) < len(each):
             return None
-        gaps.append(combined(known, [1 / len(known)] * len(known)))
-    weights: Sequence[float] = [-1, 1] if endpoint.contrast == "slope" else [1 / len(gaps)] * len(gaps)
-    return combined(gaps, weights)
+        gaps.append(combined(known, "mean"))
+    return combined(gaps, endpoint.contrast)
 
 
 @dataclass(frozen=True)
@@ -274,8 +273,7 @@ def plan(study: Study, pilot: Results) -> dict[str, Any]:
 def detectable(study: Study, pilot: Results) -> list[Detectable]:
     """Return what the study can detect, for each test and figure that the pilot has too."""
     shares = {test.on: test.share for test in study.tests}
-    seeds = len({cell.seed for cell in study.cells() if cell.strategy == study.focus}
-                & {cell.seed for cell in study.cells() if cell.strategy == study.rival})  # fmt: skip
+    seeds = len(study.shared_seeds(study.focus, study.rival))
     sizes, shared = _paired(pilot)
     keys = [key for key in pilot.measured() if key[0] in shares and key[1] in FIXED and not is_distance(key[2])]
     comparisons = len(keys) * len(study.sizes)
@@ -291,9 +289,7 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
         share = shares[test] / next(each.share for each in pilot.study.tests if each.on == test)
         contrasts = {size_key(size): gap for size, gap in gaps.items()}
         if len(gaps) > 1:
-            whole = list(gaps.values())
-            contrasts["mean"] = combined(whole, [1 / len(whole)] * len(whole))
-            contrasts["slope"] = combined([whole[0], whole[-1]], [-1, 1])
+            contrasts |= {name: combined(list(gaps.values()), name) for name in ("mean", "slope")}
         for contrast, each in contrasts.items():
             both = (smallest_difference(each, seeds, each.groups * share, SIGNIFICANCE / n) for n in (1, comparisons))
             found.append(Detectable(test, part, figure, contrast, seeds, *both))

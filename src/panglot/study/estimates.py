@@ -300,8 +300,13 @@ def gap(
         return SeedFigures(found.values / start.values[0], found.draws / start.draws[0], start.groups)
 
 
-def combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigures:
-    """Return a weighted sum, such as one over sizes. Seeds and groups are the same in all, so they stay paired."""
+def combined(gaps: Sequence[SeedFigures], contrast: str) -> SeedFigures:
+    """Return the ``mean`` of differences, such as those at all sizes, or the ``slope``, the last less the first.
+
+    Seeds and groups are the same in all, so they stay paired.
+    """
+    gaps = [gaps[0], gaps[-1]] if contrast == "slope" else gaps
+    weights = [-1, 1] if contrast == "slope" else [1 / len(gaps)] * len(gaps)
     values = np.tensordot(weights, np.stack([each.values for each in gaps]), 1)
     draws = np.tensordot(weights, np.stack([each.draws for each in gaps]), 1)
     return SeedFigures(values, draws, min(each.groups for each in gaps))

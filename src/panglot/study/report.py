@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, product
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -14,8 +14,7 @@ from panglot.report.curves import Series, plot
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_p
 from panglot.report.markup import Child, Markup, legend, table_to_html, tag
-from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, simple_table
-from panglot.report.text import escape_markdown, table_to_markdown
+from panglot.report.tables import Cell, Mark, Table, Track, around, escape_markdown, simple_table, table_to_markdown
 from panglot.study.design import START, Study
 from panglot.study.endpoints import Finding, caution, classifiers, primary, secondary
 from panglot.study.estimates import (
@@ -58,9 +57,9 @@ def to_markdown(results: Results, status: Status) -> str:
     blocks = [f"# Study {escape_markdown(results.study.file.stem)}", _head(results, status)]
     for heading, text, table in answers(results):
         blocks += [f"## {heading}", escape_markdown(text), *([table_to_markdown(table)] if table else [])]
-    for test, parts in _measured(results):
+    for test, parts in _measured(results).items():
         blocks += [f"## {escape_markdown(test)}", _about(results, test)]
-        for part, figures in parts:
+        for part, figures in parts.items():
             values, kept = _values(results, test, part, figures), _retention(results, test, part, figures)
             blocks += [f"### {PARTS[part].capitalize()}", table_to_markdown(values)]
             blocks += [_legend(part), table_to_markdown(kept)]
@@ -76,9 +75,9 @@ def _to_html(results: Results, status: Status) -> str:
         [tag("p", "The curves are by number of training languages. Bars are 95 % intervals."),
          legend(list(enumerate(results.study.names)))],
     ]  # fmt: skip
-    for test, parts in _measured(results):
+    for test, parts in _measured(results).items():
         blocks: list[Child] = [tag("h2", test), tag("p", _about(results, test))]
-        for part, figures in parts:
+        for part, figures in parts.items():
             plots = [_plot(results, test, part, figure) for figure in figures]
             blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
             blocks += [tag("p", _legend(part)), table_to_html(_retention(results, test, part, figures))]
@@ -87,12 +86,12 @@ def _to_html(results: Results, status: Status) -> str:
     return page(f"Study {results.study.file.stem}", [tag("section", each, class_="plain") for each in sections])
 
 
-def _measured(results: Results) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+def _measured(results: Results) -> dict[str, dict[str, list[str]]]:
     """Return test → slice → figures, in the order of the report."""
-    return [
-        (test, [(part, [key[2] for key in keys]) for part, keys in groupby(group, key=lambda key: key[1])])
-        for test, group in groupby(results.measured(), key=lambda key: key[0])
-    ]
+    found: dict[str, dict[str, list[str]]] = {}
+    for test, part, figure in results.measured():
+        found.setdefault(test, {}).setdefault(part, []).append(figure)
+    return found
 
 
 def _plot(results: Results, test: str, part: str, figure: str) -> Markup | None:
@@ -164,24 +163,24 @@ def _sentence(found: Finding, margin: str) -> str:
 
 def _forest(found: Sequence[Finding], heading: str) -> Table:
     """Return the table of findings, which in HTML is a forest plot too."""
-    ends = [100 * end for each in found for end in each.difference.interval or (each.difference.value,)]
     margins = tuple(sign * 100 * found[0].margin for sign in (-1, 1))
-    scale = around([*ends, *margins, 0.0])
-    rows: list[Row] = []
-    for each in found:
-        cells = [Cell(f"{each.one} − {each.other}"), Cell(each.endpoint.contrast), Cell(each.seeds),
-                 _cell(each.difference, "+.2f", 100), Cell(format_p(each.p)), Cell(format_p(each.p_equivalence)),
-                 Cell(f"{100 * each.detectable:.2f}" if each.detectable else MISSING), Cell(each.verdict)]  # fmt: skip
-        rows.append(Row(each.endpoint.name, cells, track=_track(scale, each.difference, margins)))
-    heads = ["compared", "contrast", "seeds", heading, "p", "p of equivalence", "detectable", "verdict"]
-    columns = [Column(head, left=head in {"compared", "contrast", "verdict"}) for head in heads]
-    return Table("Endpoints", columns, rows, corner="endpoint", axis=(scale, "score"))
+    rows: list[list[str | Cell]] = [
+        [each.endpoint.name, f"{each.one} − {each.other}", each.endpoint.contrast, each.seeds,
+         _cell(each.difference, "+.2f", 100), format_p(each.p), format_p(each.p_equivalence),
+         f"{100 * each.detectable:.2f}" if each.detectable else MISSING, each.verdict]
+        for each in found
+    ]  # fmt: skip
+    heads = ["endpoint", "compared", "contrast", "seeds", heading, "p", "p of equivalence", "detectable", "verdict"]
+    plot = _forest_plot([each.difference for each in found], margins)
+    return simple_table(heads, rows, title="Endpoints", left=[1, 2, 8], **plot)
 
 
-def _track(scale: Scale, found: Estimate, rules: tuple[float, ...] = ()) -> Track:
-    """Return a difference in points as one row of a forest plot."""
-    interval = found.interval and (100 * found.interval[0], 100 * found.interval[1])
-    return Track(scale, (Mark(0, 100 * found.value, interval),), notch=0.0, rules=rules)
+def _forest_plot(found: Sequence[Estimate], rules: tuple[float, ...] = ()) -> dict[str, Any]:
+    """Return the tracks of differences, in points, and the axis that they share, for a table."""
+    points = [(100 * each.value, each.interval and (100 * each.interval[0], 100 * each.interval[1])) for each in found]
+    scale = around([0.0, *rules, *(end for value, interval in points for end in interval or (value,))])
+    tracks = [Track(scale, (Mark(0, *each),), notch=0.0, rules=rules) for each in points]
+    return {"tracks": tracks, "axis": (scale, "score")}
 
 
 def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
@@ -190,20 +189,17 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
     A difference is significant if p, after Holm's correction for all comparisons, is below .05.
     """
     study = results.study
-    scale = around([0.0, *(100 * end for each in every for end in each.gap.interval or ())])
-    rows: list[Row] = []
+    rows: list[list[str | Cell]] = []
     for each in every:
         test, part, figure = each.key.split("|")
-        cells = [Cell(FIGURES[figure]), Cell(PARTS[part]), Cell(size_name(each.size)),
-                 _cell(results.retention(study.focus, each.size, each.key), ".1f", 100),
-                 _cell(each.gap, "+.1f", 100), Cell(format_p(each.corrected)),
-                 Cell({1: study.focus, -1: study.rival, 0: MISSING}[each.sign])]  # fmt: skip
-        rows.append(Row(test, cells, track=_track(scale, each.gap)))
-    heads = ["figure", "measured on", "trained on", f"{study.focus} keeps, %",
+        rows.append([test, FIGURES[figure], PARTS[part], size_name(each.size),
+                     _cell(results.retention(study.focus, each.size, each.key), ".1f", 100),
+                     _cell(each.gap, "+.1f", 100), format_p(each.corrected),
+                     {1: study.focus, -1: study.rival, 0: MISSING}[each.sign]])  # fmt: skip
+    heads = ["test", "figure", "measured on", "trained on", f"{study.focus} keeps, %",
              f"more than {study.rival}, % of the start", "p", "significantly more"]  # fmt: skip
-    columns = [Column(head, left=place in {0, 1, 2, 6}) for place, head in enumerate(heads)]
     title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
-    return Table(title, columns, rows, corner="test", axis=(scale, "score"))
+    return simple_table(heads, rows, title=title, left=[1, 2, 3, 7], **_forest_plot([each.gap for each in every]))
 
 
 def _classified(results: Results) -> list[tuple[str, str, Table]]:
@@ -262,8 +258,8 @@ def _retention(results: Results, test: str, part: str, figures: Sequence[str]) -
         found = [results.retention(name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
         if any(found):
             rows.append([size_name(size), name, *(_cell(each, ".1f", 100) for each in found)])
-    heads = [f"{FIGURES[figure].removesuffix(' mAP')}, of {of}" for figure, of in wanted]
-    heads = ["training languages", "strategy", *heads]
+    named = (f"{FIGURES[figure].removesuffix(' mAP')}, of {of}" for figure, of in wanted)
+    heads = ["training languages", "strategy", *named]
     return simple_table(heads, rows, title=f"Retention on {test}, {PARTS[part]}", left=[1])
 
 

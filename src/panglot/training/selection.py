@@ -21,7 +21,7 @@ from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
 from panglot.encoders.protocol import Side, Vectors
 from panglot.encoders.publish import make_portable, metadata, origin_of
-from panglot.evaluation.scoreboard import scoreboard
+from panglot.evaluation.compare import scoreboard
 from panglot.training.memory import chunks_of
 from panglot.training.model import TrainableEncoder
 from panglot.training.run import Progress
@@ -45,7 +45,7 @@ _START = "start"
 class Choice:
     """The ``share`` of the trained weights that did best on a suite, 0 if none is better than the start.
 
-    ``board`` is the :func:`panglot.evaluation.scoreboard.scoreboard` of the start and all shares.
+    ``board`` is the :func:`panglot.evaluation.compare.scoreboard` of the start and all shares.
     """
 
     share: float
@@ -216,7 +216,7 @@ def _choose_on(
 def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str, PerQuestion]:
     """Return mAP question by question for each form."""
     from panglot.evaluation.bootstrap import PerQuestion
-    from panglot.evaluation.evaluate import encode
+    from panglot.evaluation.inputs import encode
     from panglot.evaluation.measures import parse
     from panglot.evaluation.ranks import rank
 
@@ -294,8 +294,8 @@ class DevEvaluator:
         The geometry shows whether the model becomes language-agnostic. It has the accuracy of a linear classifier of
         languages, and the mean cosine of translations beside that of random texts in the same languages.
         """
-        from panglot.evaluation.evaluate import encode
         from panglot.evaluation.figures import SETTINGS, headline
+        from panglot.evaluation.inputs import encode
         from panglot.evaluation.measures import language_classifier, parse, translation_cosines
         from panglot.evaluation.ranks import group_numbers
 
