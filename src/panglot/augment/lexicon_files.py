@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError, first_line, located
-from panglot.data.files import BOM, numbered_lines, opened, parquet_records, read_xml
+from panglot.data.files import BOM, numbered_lines, opened, read_xml
 from panglot.data.language import canonical, canonical_or_none
+from panglot.data.rows import parquet_records
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

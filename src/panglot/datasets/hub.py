@@ -15,10 +15,9 @@ from panglot._environment import require
 from panglot._errors import PanglotError, first_line
 from panglot._files import atomic_folder, cache_folder, digest
 from panglot.data.collection import Collection
-from panglot.data.files import parquet_records
 from panglot.data.ingest import collect
 from panglot.data.language import canonical_or_none
-from panglot.data.rows import FIELDS, Row, check_row
+from panglot.data.rows import FIELDS, Row, check_row, parquet_records
 from panglot.datasets.card import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.

@@ -13,7 +13,7 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot.data import ingest
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import RowError, ending_of, files, objects, plain_name
+from panglot.data.files import RowError, ending_of, files, holds_rows, objects, plain_name, row_files
 from panglot.data.formats import beir, squad, trec
 from panglot.data.language import canonical
 from panglot.data.rows import Row, check_row
@@ -109,7 +109,7 @@ def read_path(
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
     """
     wanted = [canonical(code) for code in languages or ()]
-    if path.is_file() and ending_of(path) == "json" and not ingest.holds_rows(path):
+    if path.is_file() and ending_of(path) == "json" and not holds_rows(path):
         _check(chosen := candidates or "paragraph", ("paragraph", "sentence"), context)
         code = language or (wanted[0] if len(wanted) == 1 else None)
         return squad.read(path, chosen, context=context, language=code, rejected=rejected)
@@ -126,14 +126,14 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
             return beir.read(path, language=language)
         if is_trec(path):
             return trec.read(path, language=language, rejected=rejected)
-        if rows := ingest.row_files(path):
+        if rows := row_files(path):
             return ingest.read_rows(rows, path.resolve().name, language=language).collection
         hint = (
             "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
             "topics and qrels, or files of JSON lines, Parquet, CSV or TSV"
         )
         raise PanglotError("unknown layout of a folder", file=path, hint=hint)
-    if ingest.holds_rows(path):
+    if holds_rows(path):
         return ingest.read_rows([path], language=language).collection
     hint = "give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz"
     raise PanglotError("unknown kind of file", file=path, hint=hint)
@@ -159,7 +159,7 @@ def read_usable(
     rejected: list[RowError] = []
     (path, language), known = split_language(name_or_path), is_known(str(name_or_path))
     try:
-        if not known and (rows := ingest.row_files(path)):
+        if not known and (rows := row_files(path)):
             name = path.resolve().name if path.is_dir() else ""
             found = ingest.read_rows(rows, name, on_error="skip", language=language)
             if found.collection.questions.num_rows:

@@ -12,12 +12,11 @@ import pyarrow as pa
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, mark_folder
 from panglot.data.collection import Collection, Text
-from panglot.data.document_rows import name_language
 from panglot.data.files import RowError, files, numbered_lines, parse_object
 from panglot.data.formats.trec import export_ids, judged_twice, whole_number
 from panglot.data.ingest import Ingested
 from panglot.data.language import canonical
-from panglot.data.rows import as_text
+from panglot.data.rows import as_text, name_language
 
 _NO_LANGUAGE = "no language"
 

@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 from panglot._environment import require
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
-from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows, name_language
-from panglot.data.files import ending_of
+from panglot.data.files import TABLES, ending_of
 from panglot.data.language import canonical
 from panglot.data.letters import LONE_SURROGATE
 from panglot.data.names import summary
 from panglot.data.pages import html, messages
 from panglot.data.pages.sections import DOUBTFUL, Place, Section, place_of, tie
 from panglot.data.pages.text import pdf_sections, rst_sections, text_section
-from panglot.data.rows import as_text
+from panglot.data.rows import DOCUMENT_FIELDS, as_text, document_rows, name_language
 from panglot.data.sentences import sentence_at
 
 #: How a section can become a question and a passage.

@@ -13,8 +13,7 @@ from urllib.parse import unquote, urlsplit
 from panglot._errors import PanglotError
 from panglot.data import names
 from panglot.data.columns import DisjointSets
-from panglot.data.document_rows import TABLES
-from panglot.data.files import ending_of
+from panglot.data.files import TABLES, ending_of
 from panglot.data.language import NO_LANGUAGE, identify
 
 DOUBTFUL = "doubtful"
