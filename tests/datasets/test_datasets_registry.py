@@ -12,8 +12,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.language import canonical
 from panglot.datasets import hub, registry, squad_family
-from panglot.datasets.card import load_catalog
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, load_catalog
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.datasets import registry, tydiqa
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 
 def test_every_question_has_its_translations(data_dir: Path) -> None:

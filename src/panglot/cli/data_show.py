@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from panglot.augment.lexicons import Lexicon
     from panglot.data.collection import Collection
-    from panglot.datasets.card import DatasetCard
+    from panglot.datasets.catalog import DatasetCard
 
 
 @click.command("list")

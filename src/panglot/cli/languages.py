@@ -67,7 +67,7 @@ def profiles(
 ) -> dict[str, Any]:  # fmt: skip
     """Return what ``panglot languages --json`` writes.
 
-    ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.languages.LanguageFacts`, then
+    ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.catalog.LanguageFacts`, then
     ``tokens``, ``lexicons`` and ``routes``. ``tokens`` holds the set it was measured on (``on``) and the attributes of
     :class:`panglot.encoders.tokenizers.Price`, or is null if no parallel text is available. ``lexicons`` counts usable
     entries by lexicon. ``routes`` holds the route from English ``into`` the language and ``out`` of it, or null.
@@ -80,8 +80,7 @@ def profiles(
     from panglot.augment import lexicons
     from panglot.data.language import canonical
     from panglot.datasets import registry
-    from panglot.datasets.languages import facts, known_languages
-    from panglot.datasets.registry import CARDS
+    from panglot.datasets.catalog import CARDS, facts, known_languages
     from panglot.datasets.translations import SETS
     from panglot.encoders.tokenizers import open_counter
 

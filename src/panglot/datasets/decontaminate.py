@@ -30,7 +30,7 @@ from panglot.data.collection import Collection, cached_subset
 from panglot.data.columns import Bools, Ints32, number_values
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 from panglot.datasets import registry
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.suite import Form, is_suite, read_suite
 
 _AUTO = "auto"

@@ -18,7 +18,7 @@ from panglot.data.collection import Collection
 from panglot.data.ingest import collect
 from panglot.data.language import canonical_or_none
 from panglot.data.rows import FIELDS, Row, check_row, parquet_records
-from panglot.datasets.card import DatasetCard
+from panglot.datasets.catalog import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
 _BRANCH = "refs/convert/parquet"

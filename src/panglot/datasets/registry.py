@@ -18,13 +18,11 @@ from panglot.data.formats import beir, squad, trec
 from panglot.data.language import canonical
 from panglot.data.rows import Row, check_row
 from panglot.datasets import hub, mteb_tasks
-from panglot.datasets.card import DatasetCard, DatasetSpec, load_catalog
+from panglot.datasets.catalog import CARDS, DatasetCard, DatasetSpec
 
 STARTER_PARTS = ("train", "dev", "test")
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 _PACKAGE = resources.files("panglot.datasets")
-
-CARDS: dict[str, DatasetCard] = load_catalog(_PACKAGE.joinpath("catalog.toml").read_text("utf-8"))
 
 
 def read(
@@ -102,8 +100,8 @@ def read_path(
     """Read a file or folder in one of the layouts that panglot knows.
 
     ``language`` is that of texts that do not name theirs, whatever the names of files say. The collection's
-    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files
-    that cannot be used are left out and added to it.
+    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD, BEIR and TREC
+    files that cannot be used are left out and added to it.
 
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
@@ -123,7 +121,7 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
         if (path / "collection.json").is_file():
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
-            return beir.read(path, language=language)
+            return beir.read(path, language=language, rejected=rejected)
         if is_trec(path):
             return trec.read(path, language=language, rejected=rejected)
         if rows := row_files(path):
@@ -165,11 +163,10 @@ def read_usable(
             if found.collection.questions.num_rows:
                 return found
             return None, found.rejected or [_NO_QUESTION]
-        if not known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
-            found = beir.read_usable(path, language=language)
-            return (found.collection if found.collection.questions.num_rows else None), found.rejected
         if not known and path.exists():
-            return read_path(path, language=language, rejected=rejected), rejected
+            collection = read_path(path, language=language, rejected=rejected)
+            is_empty = not collection.questions.num_rows and any(path.glob("corpus.jsonl*"))
+            return None if is_empty else collection, rejected
         return read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
         if known or not path.exists():

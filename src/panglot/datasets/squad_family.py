@@ -20,7 +20,7 @@ from panglot.data.formats.squad import Paragraph, Question, paragraphs
 from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
 from panglot.data.transform import translations, unique
-from panglot.datasets.card import DatasetSpec
+from panglot.datasets.catalog import DatasetSpec
 
 _Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
 

@@ -25,8 +25,7 @@ from panglot.data.language import canonical, joins_sentences
 from panglot.data.rows import parquet_batches, parquet_records
 from panglot.data.transform import translations, unique, versions
 from panglot.datasets import registry
-from panglot.datasets.card import DatasetSpec
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, DatasetSpec
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
 _FLORES_SEPARATE = {"twi_Latn": "ak-x-twi"}

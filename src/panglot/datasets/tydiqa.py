@@ -19,8 +19,7 @@ from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
 from panglot.data.transform import unique
-from panglot.datasets.card import DatasetSpec
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, DatasetSpec
 from panglot.datasets.squad_family import collect
 from panglot.datasets.translations import one_of
 

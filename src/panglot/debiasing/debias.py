@@ -19,7 +19,8 @@ from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.data.transform import check_languages
-from panglot.datasets.registry import CARDS, find, is_known, read, refuse_test_set, set_name
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import find, is_known, read, refuse_test_set, set_name
 from panglot.debiasing.correction import BY_LANGUAGE, HEAD, MODEL, SIDES, Debiasing, Method, files_in, save
 from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of, spread
 from panglot.encoders.cache import cached
