@@ -59,7 +59,7 @@ def test_other_questions_are_refused(data_dir: Path, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("code", ["ca", "es", "pt"])
 def test_the_engines_translate_so(code: str) -> None:
     """With the engine versions on record, the translations that come with panglot are reproducible."""
-    from panglot.translation.routes import open_engines
+    from panglot.translation.local import open_engines
 
     made_by = json.loads((tydiqa.shipped() / "engines.json").read_text("utf-8"))[code]
     try:

@@ -41,7 +41,7 @@ def languages_command(
     """
     import datetime as dt
 
-    from panglot.translation.routes import open_engines
+    from panglot.translation.local import open_engines
 
     try:
         engines = open_engines(["auto"])
@@ -120,7 +120,7 @@ def _prices(
 
 
 def _routes(engines: Sequence[Engine], code: str) -> dict[str, str | None]:
-    from panglot.translation.routes import find_route
+    from panglot.translation.engines import find_route
 
     ways = (("into", "en", code), ("out", code, "en"))
     return {
