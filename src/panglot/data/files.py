@@ -297,6 +297,11 @@ def read_xml(path: Path) -> Element:
         raise PanglotError(f"not XML: {error}", file=path, line=error.position[0], hint=hint) from error
 
 
+def local_name(element: Element) -> str:
+    """Return the name of an XML element without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
 @dataclass(frozen=True)
 class RowError:
     """One row that cannot be used, with the fields of :class:`PanglotError`."""

@@ -92,19 +92,18 @@ def concatenate(parts: Sequence[Collection]) -> Collection:
     if len(parts) == 1:
         return parts[0]
     names = " + ".join(part.name for part in parts)
-    questions, passages, qrels = [], [], []
+    questions: list[Text] = []
+    passages: list[Text] = []
+    qrels: list[tuple[str, str, int]] = []
     for number, part in enumerate(parts):
-        ids: list[list[str]] = []
-        for table, rows in ((part.questions, questions), (part.passages, passages)):
-            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
-            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
-            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
-            ids.append(marked)
-        judged = part.qrels.to_pydict()
-        qrels.extend(
-            (ids[0][q], ids[1][p], g)
-            for q, p, g in zip(judged["question"], judged["passage"], judged["relevance"], strict=True)
+        asked, said = (
+            [Text(f"{number}:{t['id']}", t["language"], f"{number}:{t['group']}", t["text"]) for t in table.to_pylist()]
+            for table in (part.questions, part.passages)
         )
+        questions += asked
+        passages += said
+        judged = zip(*part.qrels.to_pydict().values(), strict=True)
+        qrels += [(asked[q].id, said[p].id, relevance) for q, p, relevance in judged]
     return Collection.build(names, questions, passages, qrels, {"source": "held out from training"})
 
 

@@ -96,6 +96,13 @@ def _groups(
     return {key: texts[ties.first(key)][0] for key in texts}
 
 
+def match_name(path: Path, pattern: re.Pattern[str], owner: str, form: str) -> re.Match[str]:
+    """Return the match of a file's name without its ending, or refuse it as no name of the ``owner``'s ``form``."""
+    if (found := pattern.fullmatch(plain_name(path))) is None:
+        raise PanglotError(f"not a file name of {owner}: {path.name}", file=path, hint=f"name it {form}")
+    return found
+
+
 _MLQA_FILE = re.compile(r"(dev|test)-context-(\w+)-question-(\w+)")
 
 
@@ -116,10 +123,7 @@ def read_mlqa(folder: Path, spec: DatasetSpec) -> Collection:
     beside: dict[str, dict[str, tuple[str, ...]]] = {}
     for half in ("dev", "test") if spec.part == "both" else (spec.part,):
         for path in files(folder / half, f"{half}-context-*-question-*.json"):
-            found = _MLQA_FILE.fullmatch(plain_name(path))
-            if found is None:
-                hint = "name it dev-context-XX-question-YY.json"
-                raise PanglotError(f"not a file name of MLQA: {path.name}", file=path, hint=hint)
+            found = match_name(path, _MLQA_FILE, "MLQA", "dev-context-XX-question-YY.json")
             passage_language, question_language = canonical(found[2]), canonical(found[3])
             for paragraph in paragraphs(path):
                 for question in paragraph.questions:
@@ -292,7 +296,7 @@ def _mrqa_question(qa: Mapping[str, object]) -> Question:
     return Question(identity, text, str(first["text"]), int(first["char_spans"][0][0]), False)
 
 
-_AFRIQA_FILE = re.compile(r"gold_span_passages\.afriqa\.(\w+)\.(\w+)\.\w+\.json(?:l)?(?:\.gz)?")
+_AFRIQA_FILE = re.compile(r"gold_span_passages\.afriqa\.(\w+)\.(\w+)\.\w+")
 
 
 def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
@@ -306,10 +310,7 @@ def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
     qrels: list[tuple[str, str, int]] = []
     times = Counter[str]()
     for path in files(folder, f"**/gold_span_passages.afriqa.*.{spec.part}.json"):
-        match = _AFRIQA_FILE.fullmatch(path.name)
-        if match is None:
-            hint = "name it gold_span_passages.afriqa.XX.YY.PART.json"
-            raise PanglotError(f"not a file name of AfriQA: {path.name}", file=path, hint=hint)
+        match = match_name(path, _AFRIQA_FILE, "AfriQA", "gold_span_passages.afriqa.XX.YY.PART.json")
         language, pivot = canonical(match[1]), canonical(match[2])
         for _, entry in objects(path, "id", "question_lang", "question_translated", "context"):
             group = unique(f"{language}-{entry['id']}", times)

@@ -20,7 +20,7 @@ from panglot.data.language import canonical
 from panglot.data.overlap import Texts
 from panglot.data.transform import unique
 from panglot.datasets.catalog import CARDS, DatasetSpec
-from panglot.datasets.squad_family import collect
+from panglot.datasets.squad_family import collect, match_name
 from panglot.datasets.translations import one_of
 
 #: How TyDi QA spells its languages.
@@ -43,10 +43,7 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
         place = folder / "train-orig-ids"
     found: list[tuple[Path, str]] = []
     for path in files(place, "*tydiqa*.json"):
-        match = _FILE.fullmatch(plain_name(path))
-        if match is None:
-            hint = "name it tydiqa.goldp.XX.dev.json"
-            raise PanglotError(f"not a file name of TyDi QA: {path.name}", file=path, hint=hint)
+        match = match_name(path, _FILE, "TyDi QA", "tydiqa.goldp.XX.dev.json")
         code = next(group for group in match.groups() if group)
         found.append((path, canonical(NAMES.get(code, code))))
     return collect(spec, found, clean=lambda text: text.replace("<b>", "").replace("</b>", ""))
