@@ -100,7 +100,6 @@ def read(
     split: str = "train",
     where: str = "",
     limit: int = 0,
-    name: str = "",
 ) -> Collection:
     """Stream a data set with the ``datasets`` library (``pip install 'panglot[hub]'``).
 
@@ -113,7 +112,6 @@ def read(
         split: The split.
         where: ``COLUMN=VALUE`` keeps only such rows, as ``label=1`` for WikiQA.
         limit: Number of rows to read at most. 0 means all.
-        name: What tables call it.
     """
     require("reading columns of the hub", "datasets", extra="hub")
     import datasets
@@ -128,7 +126,7 @@ def read(
         hint = "check name, config, split and network"
         raise PanglotError(f"{repository} cannot be read: {first_line(error)}", hint=hint) from error
     metadata = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
-    return collect(name or repository.rpartition("/")[2], rows, metadata)
+    return collect(repository.rpartition("/")[2], rows, metadata)
 
 
 def read_name(text: str) -> Collection:
