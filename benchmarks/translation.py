@@ -102,7 +102,7 @@ def english(options: argparse.Namespace) -> Collection:
 def translate_once(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> None:
     """Translate into some languages, unless that is finished."""
     from panglot.translation.by_sentence import Store
-    from panglot.translation.routes import open_engines
+    from panglot.translation.local import open_engines
     from panglot.translation.translate import translate
 
     if not folder.exists():

@@ -21,10 +21,10 @@ from pathlib import Path
 from _common import make_parser
 from panglot._files import write_json, write_text
 from panglot.datasets import tydiqa
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.translation.by_sentence import Store
+from panglot.translation.local import open_engines
 from panglot.translation.quality import NO_LIMITS, Thresholds, filter_reasons
-from panglot.translation.routes import open_engines
 from panglot.translation.translate import translate
 
 ENGINES = {"ca": "apertium", "es": "apertium", "pt": "bergamot"}

@@ -22,7 +22,7 @@ import pytest
 
 from panglot.batching.policy import Batches
 from panglot.cli.main import cli
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.training.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.document_rows import document_rows
 from panglot.data.files import (
     BOM,
     RowError,
@@ -20,11 +19,10 @@ from panglot.data.files import (
     line_text,
     not_utf8,
     opened,
-    parquet_records,
     parse_object,
 )
 from panglot.data.ingest import Ingested, OnError
-from panglot.data.rows import Row, check_row
+from panglot.data.rows import Row, check_row, document_rows, parquet_records
 
 
 @dataclass

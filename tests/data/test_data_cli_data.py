@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.data import data
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 
 def test_list(data_dir: Path, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from panglot._errors import PanglotError
 from panglot.cli.data import data
 from panglot.data import convert
 from panglot.data.collection import Collection, Text
-from panglot.data.files import write_rejected
+from panglot.data.files import row_files, write_rejected
 from panglot.data.formats import trec
 from panglot.data.formats.trec import export_ids
-from panglot.data.ingest import ingest, row_files
+from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
 from panglot.evaluation.evaluate import evaluate
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.data.document_rows import document_rows
+from panglot.data.rows import document_rows
 from panglot.datasets.registry import read_path
 
 ROWS = [{"nr": "1", "body": "a text", "page": "7"}, {"nr": "2", "body": "another", "page": "8"}]

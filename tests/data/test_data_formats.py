@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.cli.data import data
 from panglot.data.collection import Collection, Text
+from panglot.data.files import RowError
 from panglot.data.formats import beir, trec
 from panglot.datasets.check import check
 from panglot.datasets.registry import read
@@ -118,14 +119,15 @@ def test_all_faults_of_a_beir_folder_are_counted_and_can_be_skipped(tmp_path: Pa
     folder = beir_folder(tmp_path / "faulty", corpus, queries, qrels)
     with pytest.raises(PanglotError, match=r"corpus.jsonl, line 2.*unknown language code 'xx' \(3 more faults"):
         beir.read(folder)
-    found = beir.read_usable(folder)
-    assert [(error.line, error.field) for error in found.rejected] == [
+    rejected: list[RowError] = []
+    found = beir.read(folder, rejected=rejected)
+    assert [(error.line, error.field) for error in rejected] == [
         (2, "language"), (3, "corpus-id"), (4, "query-id"), (6, ""),
     ]  # fmt: skip
-    assert found.rejected[-1].problem == "2 and 0 come twice: judged 1 in line 5, and 0 here"
-    assert found.collection.questions["id"].to_pylist() == ["1"]
-    assert found.collection.passages["text"].to_pylist() == ["1984"]
-    assert check(folder).rejected == found.rejected
+    assert rejected[-1].problem == "2 and 0 come twice: judged 1 in line 5, and 0 here"
+    assert found.questions["id"].to_pylist() == ["1"]
+    assert found.passages["text"].to_pylist() == ["1984"]
+    assert check(folder).rejected == rejected
 
 
 def test_a_pair_with_two_grades_is_refused_in_memory_too() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from plain_ingest import plain_ingest
 
 from panglot._errors import PanglotError
-from panglot.data import collection, columns, ingest, row_index, rows
+from panglot.data import collection, columns, files, ingest
 from panglot.data.ingest import Ingested, OnError
 from panglot.datasets.registry import read_usable
 
@@ -60,10 +60,9 @@ number = itertools.count()
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pieces so small that a few rows fill many."""
-    monkeypatch.setattr(rows, "_PIECE", 90)
+    monkeypatch.setattr(files, "_PIECE", 90)
     monkeypatch.setattr(ingest, "_PIECE", 2)
     monkeypatch.setattr(ingest, "BATCH", 3)
-    monkeypatch.setattr(row_index, "BATCH", 3)
     monkeypatch.setattr(ingest, "_SPOOLED", 50)
     monkeypatch.setattr(columns, "BATCH", 3)
 

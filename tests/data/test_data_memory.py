@@ -18,7 +18,7 @@ CHILD = """
 import json, sys
 from pathlib import Path
 
-from panglot.data import collection, columns, overlap, rows as reading
+from panglot.data import collection, columns, files as reading, overlap
 from panglot.data.ingest import ingest
 from panglot.training.data import load
 from panglot.training.settings import Settings

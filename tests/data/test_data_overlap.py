@@ -11,7 +11,7 @@ from panglot._errors import PanglotError
 from panglot.data import collection, columns
 from panglot.data.collection import Collection, Text
 from panglot.data.overlap import Texts, hash_texts
-from panglot.datasets import questions as xor_questions
+from panglot.datasets import tydiqa
 from panglot.datasets.decontaminate import exclude
 from panglot.datasets.registry import read
 
@@ -210,7 +210,7 @@ def test_one_question_of_squad_is_in_xquad(data_dir: Path) -> None:
 
 
 def test_questions_of_xor_dev_among_its_translations(data_dir: Path) -> None:
-    dev = list(xor_questions._dev_questions(data_dir / "xor-tydi"))
+    dev = list(tydiqa._dev_questions(data_dir / "xor-tydi"))
     number: dict[str, int] = {}
     for code in ("ar", "bn", "ja", "ko"):
         with gzip.open(

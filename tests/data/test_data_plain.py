@@ -8,8 +8,9 @@ import pytest
 from pages_made import pdf, write
 
 from panglot._errors import PanglotError
-from panglot.data.pages import from_docs, restructured
-from panglot.data.pages.sections import place_of, unwrapped
+from panglot.data.pages import from_docs
+from panglot.data.pages.sections import place_of
+from panglot.data.pages.text import rst_sections, unwrapped
 
 ARABIC = "اطبع المستند ثم انتظر قليلا حتى يخرج الورق"
 THAI = "คลิกพิมพ์แล้วเลือกเครื่องพิมพ์ที่ต้องการใช้งาน"
@@ -154,7 +155,7 @@ def test_restructuredtext_has_a_section_per_heading(tmp_path: Path) -> None:
     pytest.importorskip("docutils", reason="pip install 'panglot[rst]'")
     write(tmp_path / "secret.txt", "secret")
     first = place_of(write(tmp_path / "en" / "print.rst", RST))
-    found = list(restructured.sections(tmp_path / "en" / "print.rst", first))
+    found = list(rst_sections(tmp_path / "en" / "print.rst", first))
     assert [(each.level, each.anchor, each.title, each.headings) for each in found] == [
         (1, "printing", "Printing pages", ()), (2, "", "Trays", ("Printing pages",)),
     ]  # fmt: skip

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.data import ray
+from panglot.data import files, ray
 from panglot.data.ingest import Reader, ingest
-from panglot.data.rows import Piece, read_pieces
+from panglot.data.row_columns import Piece, read_pieces
 
 ROWS = [
     {"group": f"g{i // 2}", "language": ("de", "en")[i % 2], "question": f"q{i}?", "passage": f"passage {i % 700}"}
@@ -29,7 +29,7 @@ def text(rows: list[dict[str, str]]) -> str:
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A plain file of many stretches, a gzipped one, and one with a mark at its start."""
-    monkeypatch.setattr(ray, "_PIECE", 20_000)
+    monkeypatch.setattr(files, "_PIECE", 20_000)
     found = [tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz", tmp_path / "c.jsonl"]
     found[0].write_text(text(ROWS[:900]))
     found[1].write_bytes(gzip.compress(text(ROWS[900:1800]).encode()))

@@ -18,7 +18,7 @@ from panglot.data.letters import (
     script_of_letter,
     unspaced_letters,
 )
-from panglot.datasets.languages import known_languages
+from panglot.datasets.catalog import known_languages
 
 SOURCE = Path(__file__).parents[2] / "src" / "panglot"
 #: Languages and scripts without spaces between words. A literal with two of them is a table of such scripts.

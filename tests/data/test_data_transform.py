@@ -15,7 +15,7 @@ from panglot.batching import TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.data.columns import normalized
 from panglot.data.transform import blocks, hold_out, sample, select_rows
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 side = st.lists(
     st.tuples(st.sampled_from(["en", "de"]), st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=25

@@ -10,8 +10,9 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.datasets import registry
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.decontaminate import Decontaminated, Overlap, available_tests, decontaminate
-from panglot.datasets.registry import CARDS, read
+from panglot.datasets.registry import read
 
 
 @pytest.fixture

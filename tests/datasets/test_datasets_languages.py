@@ -18,8 +18,7 @@ from panglot._errors import PanglotError
 from panglot.cli.languages import languages_command, profiles
 from panglot.data.language import canonical, script_of
 from panglot.data.letters import commonest_script, is_right_to_left
-from panglot.datasets.languages import facts, family, known_languages
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, facts, family, known_languages
 from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import Counter, open_counter
 from panglot.report.contents import languages_to_markdown

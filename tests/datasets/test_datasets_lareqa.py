@@ -8,7 +8,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 POOL = {"ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852,
         "tr": 1167, "vi": 1209, "zh": 1196}  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 
 def by_setting(collection: Collection) -> tuple[Counter[str], Counter[tuple[str, str]]]:

@@ -11,7 +11,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.datasets import translations
-from panglot.datasets.registry import CARDS, read
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import read
 
 
 def test_squad_en_fi(data_dir: Path) -> None:

@@ -15,8 +15,9 @@ from panglot.data.collection import Collection
 from panglot.datasets import (
     hub,  # fmt: skip
 )
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.decontaminate import exclude
-from panglot.datasets.registry import CARDS, read
+from panglot.datasets.registry import read
 
 
 def put(path: Path, *lines: object) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets.registry import CARDS, find, read
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import find, read
 
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
 #: The languages to read from sets that are too large for a test.

@@ -12,8 +12,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.language import canonical
 from panglot.datasets import hub, registry, squad_family
-from panglot.datasets.card import load_catalog
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, load_catalog
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +208,7 @@ def test_a_new_set_is_one_entry_and_at_most_one_reader(tmp_path: Path, monkeypat
     """A new set needs only an entry, which names a reader, old or new. Nothing else is edited."""
     (tmp_path / "my_sets.py").write_text(
         "from panglot.data.collection import Text\n"
-        "from panglot.datasets.questions import versions\n"
+        "from panglot.data.transform import versions\n"
         "def read_pairs(folder, spec):\n"
         "    rows = [line.split('|') for line in (folder / f'{spec.part}.txt').read_text().splitlines()]\n"
         "    rows = [row for row in rows if spec.wants(row[0])]\n"

@@ -16,7 +16,8 @@ from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection
 from panglot.data.overlap import Texts
 from panglot.datasets import translations, tydiqa
-from panglot.datasets.registry import CARDS, read
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import read
 from panglot.evaluation import figures
 from panglot.evaluation.measures import parse
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.datasets.registry import CARDS, STARTER_PARTS, read
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import STARTER_PARTS, read
 
 
 def write(folder: Path, language: str, *rows: tuple[str, str]) -> None:

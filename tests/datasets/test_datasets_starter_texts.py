@@ -9,7 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from panglot.datasets.registry import CARDS, STARTER_PARTS, find
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import STARTER_PARTS, find
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fi", "hi", "id", "ja", "ru", "sw", "zh")
 Fact = dict[str, str]

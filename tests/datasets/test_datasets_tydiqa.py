@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 QUESTIONS = {
     "ar": 921,

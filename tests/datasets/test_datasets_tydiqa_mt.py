@@ -11,7 +11,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.datasets import registry, tydiqa
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 
 
 def test_every_question_has_its_translations(data_dir: Path) -> None:
@@ -59,7 +59,7 @@ def test_other_questions_are_refused(data_dir: Path, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("code", ["ca", "es", "pt"])
 def test_the_engines_translate_so(code: str) -> None:
     """With the engine versions on record, the translations that come with panglot are reproducible."""
-    from panglot.translation.routes import open_engines
+    from panglot.translation.local import open_engines
 
     made_by = json.loads((tydiqa.shipped() / "engines.json").read_text("utf-8"))[code]
     try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.translations import distinct
 from panglot.study.data import ORDER, split_seen, training_languages
 

@@ -10,7 +10,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.cli.main import main
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.study import reproduce as bases
 from panglot.study import reproduce as reproducing
 from panglot.study.reproduce import CheckedFigure, DocumentedRun, StatedFigure, input_digest, reproduce

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from panglot.data.collection import Collection, Text
 from panglot.translation.by_sentence import Store
-from panglot.translation.engines import EngineError
-from panglot.translation.local import Apertium, from_stream, to_stream
+from panglot.translation.engines import EngineError, find_route
+from panglot.translation.local import Apertium, from_stream, open_engines, to_stream
 from panglot.translation.quality import Thresholds
-from panglot.translation.routes import find_route, open_engines
 from panglot.translation.translate import Translated, translate
 
 TRAPS = [

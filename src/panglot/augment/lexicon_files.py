@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError, first_line, located
-from panglot.data.files import BOM, numbered_lines, opened, parquet_records, read_xml
+from panglot.data.columns import pc
+from panglot.data.files import BOM, local_name, numbered_lines, opened, read_xml
 from panglot.data.language import canonical, canonical_or_none
+from panglot.data.rows import parquet_records
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -215,12 +217,12 @@ def _tei_entries(path: Path, wanted: Collection[str]) -> Iterator[Entry]:
     language, english_first = pair
     if wanted and language not in wanted:
         return
-    articles = [element for element in read_xml(path).iter() if _name(element) == "entry"]
+    articles = [element for element in read_xml(path).iter() if local_name(element) == "entry"]
     if not articles:
         raise PanglotError("the file has no <entry>", file=path, hint="give a dictionary in FreeDict's TEI")
     for article in articles:
-        forms = (form for form in article if _name(form) == "form")
-        words = [_text(orth) for form in forms for orth in form.iter() if _name(orth) == "orth"]
+        forms = (form for form in article if local_name(form) == "form")
+        words = [_text(orth) for form in forms for orth in form.iter() if local_name(orth) == "orth"]
         for word, translation in product(words, _translations(article)):
             if word and translation:
                 yield Entry(language, *((word, translation) if english_first else (translation, word)))
@@ -228,21 +230,17 @@ def _tei_entries(path: Path, wanted: Collection[str]) -> Iterator[Entry]:
 
 def _translations(element: Element) -> Iterator[str]:
     for child in element:
-        name = _name(child)
+        name = local_name(child)
         if name == "cit" and child.get("type", "") in ("trans", "translation"):
-            yield from (_text(quote) for quote in child if _name(quote) == "quote")
+            yield from (_text(quote) for quote in child if local_name(quote) == "quote")
         elif name == "trans":
-            yield from (_text(word) for word in child if _name(word) == "tr")
+            yield from (_text(word) for word in child if local_name(word) == "tr")
         elif name in ("sense", "entry", "hom", "re", "gramGrp"):
             yield from _translations(child)
 
 
 def _text(element: Element) -> str:
     return " ".join("".join(element.itertext()).split())
-
-
-def _name(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
 
 
 def _panlex_entries(folder: Path, wanted: Collection[str]) -> Iterator[Entry]:
@@ -289,16 +287,14 @@ def _attested(folder: Path, texts: dict[int, tuple[str, str]]) -> Counter[tuple[
 
 def _batches(path: Path, columns: dict[str, Any], keep: tuple[str, Iterable[int]] | None = None) -> Iterator[Any]:
     """Yield batches of some columns, with only the rows whose value in one column is to be kept."""
-    import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
 
-    is_in: Any = vars(pc)["is_in"]  # pyarrow makes its functions when it is loaded
     values = pa.array(list(keep[1]), pa.int64()) if keep else None
     options = arrow_csv.ConvertOptions(column_types=columns, include_columns=list(columns), strings_can_be_null=False)
     try:
         with arrow_csv.open_csv(path, convert_options=options) as reader:
             for batch in reader:
-                yield batch.filter(is_in(batch[keep[0]], value_set=values)) if keep else batch
+                yield batch.filter(pc.is_in(batch[keep[0]], value_set=values)) if keep else batch
     except FileNotFoundError as error:
         hint = f"unpack {', '.join(_PANLEX_FILES)}"
         raise PanglotError("the PanLex folder lacks this file", file=path, hint=hint) from error

@@ -18,8 +18,7 @@ from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
-from panglot.data.files import RowError, write_rejected
-from panglot.data.ingest import row_files
+from panglot.data.files import RowError, row_files, write_rejected
 from panglot.data.language import canonical
 from panglot.data.language import name as language_name
 from panglot.data.pages import from_docs as documents

@@ -43,7 +43,7 @@ def languages_command(
     import datetime as dt
 
     from panglot.report.contents import languages_to_markdown
-    from panglot.translation.routes import open_engines
+    from panglot.translation.local import open_engines
 
     try:
         engines = open_engines(["auto"])
@@ -69,7 +69,7 @@ def profiles(
 ) -> dict[str, Any]:  # fmt: skip
     """Return what ``panglot languages --json`` writes.
 
-    ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.languages.LanguageFacts`, then
+    ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.catalog.LanguageFacts`, then
     ``tokens``, ``lexicons`` and ``routes``. ``tokens`` holds the set it was measured on (``on``) and the attributes of
     :class:`panglot.encoders.tokenizers.Price`, or is null if no parallel text is available. ``lexicons`` counts usable
     entries by lexicon. ``routes`` holds the route from English ``into`` the language and ``out`` of it, or null.
@@ -82,8 +82,7 @@ def profiles(
     from panglot.augment import lexicons
     from panglot.data.language import canonical
     from panglot.datasets import registry
-    from panglot.datasets.languages import facts, known_languages
-    from panglot.datasets.registry import CARDS
+    from panglot.datasets.catalog import CARDS, facts, known_languages
     from panglot.datasets.translations import SETS
     from panglot.encoders.tokenizers import open_counter
 
@@ -123,7 +122,7 @@ def _prices(
 
 
 def _routes(engines: Sequence[Engine], code: str) -> dict[str, str | None]:
-    from panglot.translation.routes import find_route
+    from panglot.translation.engines import find_route
 
     ways = (("into", "en", code), ("out", code, "en"))
     return {

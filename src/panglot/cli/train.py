@@ -18,7 +18,7 @@ from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
-    from panglot.translation.routes import Job
+    from panglot.translation.translate import Job
 
 _LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, tuple)} - {"on"}
 _METAVARS = {
@@ -295,9 +295,9 @@ def translate_command(
     from panglot.data.convert import check_folder, check_source
     from panglot.datasets import registry
     from panglot.translation.by_sentence import Store
+    from panglot.translation.local import open_engines
     from panglot.translation.quality import NO_LIMITS, Thresholds
-    from panglot.translation.routes import head, open_engines, plan
-    from panglot.translation.translate import similarity_filter, translate
+    from panglot.translation.translate import head, plan, similarity_filter, translate
 
     # Click could only require it for a dry run too.
     if output is None and not dry_run:

@@ -1,4 +1,4 @@
-"""Read text, lines, JSON and Parquet rows from files, plain or gzipped, with errors that say where.
+"""Find files of rows, and read text, lines and JSON from files, plain or gzipped, with errors that say where.
 
 All functions raise a :class:`PanglotError` that names the file, and the line if there is one, for files that cannot be
 read: missing, empty, cut short, not UTF-8, or of another format.
@@ -9,19 +9,15 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
-import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast, overload
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import pyarrow as pa
-
-from panglot._errors import PanglotError, first_line
+from panglot._errors import PanglotError
 from panglot._files import atomic_file
-from panglot.data.columns import pc
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -30,6 +26,11 @@ BOM = b"\xef\xbb\xbf"
 #: What reading gzip data raises that end too soon or are damaged.
 CUT_SHORT = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP = b"\x1f\x8b"
+_PIECE = 1 << 23  # bytes
+_BEGINNING = 1 << 18  # bytes of a file that are looked at
+
+TABLES = ("csv", "tsv", "jsonl", "ndjson", "parquet")
+"""Endings of files of rows or documents. A ``.json`` file is one if it holds an array."""
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -52,6 +53,28 @@ def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
     except CUT_SHORT as error:
         raise cut_short(path, number + 1) from error
+
+
+def line_pieces(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines of a file, plain or gzipped, some megabytes at once, after the number of the first of them.
+
+    If gzip data are cut short, the whole lines before the cut come before the error, whose line is the next one.
+    """
+    line = 1
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        while data := stream.read(_PIECE) + stream.readline():
+            yield line, data
+            line += data.count(b"\n")
+        return
+    # The read that failed gave nothing back, so read the lines before the cut once more.
+    lines: list[bytes] = []
+    number = 0
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        for number, raw in enumerate(stream, 1):
+            if number >= line:
+                lines.append(raw)
+    yield line, b"".join(lines)
+    raise cut_short(path, number + 1)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -198,6 +221,34 @@ def is_parquet(path: Path) -> bool:
     return path.name.lower().endswith(".parquet")
 
 
+def row_files(path: Path) -> list[Path]:
+    """Return the files of rows at a path: the file itself, or those of a folder, sorted by name."""
+    if path.is_file():
+        return [path] if holds_rows(path) else []
+    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
+        return []
+    # `panglot data check` writes rejected rows beside the file that it checks.
+    files = (each for each in path.iterdir() if not each.name.endswith(".rejected.jsonl")) if path.is_dir() else ()
+    return sorted(each for each in files if each.is_file() and holds_rows(each))
+
+
+def holds_rows(path: Path) -> bool:
+    """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
+    if ending_of(path) != "json":
+        return ending_of(path) in TABLES
+    if not path.is_file():
+        return False
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        start = stream.readline(_BEGINNING).removeprefix(BOM).strip()
+        # SQuAD's file is one object with `data`. JSON lines may be called .json too.
+        with contextlib.suppress(ValueError):
+            first = json.loads(start)
+            is_row = isinstance(first, dict) and not {"passage", "question", "text"}.isdisjoint(first)
+            return isinstance(first, list) or is_row
+        return start.startswith(b"[")
+    return False
+
+
 def plain_name(path: Path) -> str:
     """Return a file's name without ``.gz`` and the ending before it.
 
@@ -246,51 +297,9 @@ def read_xml(path: Path) -> Element:
         raise PanglotError(f"not XML: {error}", file=path, line=error.position[0], hint=hint) from error
 
 
-def parquet_records(
-    path: Path,
-    needed: tuple[str, ...],
-    optional: tuple[str, ...] = (),
-    *,
-    only: tuple[str, Callable[[str], bool]] | None = None,
-) -> Iterator[dict[str, object]]:
-    """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
-
-    ``only`` is a column and a function that says which of its values to keep. Other rows are never made into objects.
-    """
-    for batch in parquet_batches(path, needed, optional):
-        if only is not None:
-            column, accepts = only
-            values = batch[column].unique()
-            accepted = [value for value in values.to_pylist() if accepts(str(value))]
-            yield from batch.filter(pc.is_in(batch[column], pa.array(accepted, values.type))).to_pylist()
-        else:
-            yield from batch.to_pylist()
-
-
-def parquet_batches(
-    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] | None = ()
-) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows as columns, some thousand at a time. With ``optional`` None they have all columns."""
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            for column in needed:
-                if column not in names:
-                    problem = f"no such column (there are: {', '.join(names)})"
-                    raise PanglotError(problem, file=path, field=column, hint="rename or add the column")
-            columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
-            yield from map(_without_dictionaries, file.iter_batches(batch_size=8192, columns=columns))
-    except (pa.ArrowException, OSError) as error:
-        problem = f"not a readable Parquet file: {first_line(error)}"
-        raise PanglotError(problem, file=path, hint="write or fetch it again") from error
-
-
-def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return columns as their plain values, however the file's writer stored them."""
-    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
-    return pa.record_batch(columns, names=batch.schema.names)
+def local_name(element: Element) -> str:
+    """Return the name of an XML element without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
 @dataclass(frozen=True)
@@ -313,33 +322,6 @@ class RowError:
         """Return the exception to raise where no row may be skipped."""
         place = {"file": self.file or None, "field": self.field or None}
         return PanglotError(self.problem, **place, line=self.line or None, hint=self.hint)
-
-
-class RejectedRows(Sequence[RowError]):
-    """The rejected rows in a file that :func:`write_rejected` wrote. They are read when they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._number = -1
-
-    def __len__(self) -> int:
-        if self._number < 0:
-            self._number = sum(1 for _ in self)
-        return self._number
-
-    @overload
-    def __getitem__(self, index: int) -> RowError: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[RowError]: ...
-    def __getitem__(self, index: int | slice) -> RowError | list[RowError]:
-        """Return one or some of them."""
-        return list(self)[index] if isinstance(index, slice) else next(itertools.islice(self, index, None))
-
-    def __iter__(self) -> Iterator[RowError]:
-        if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield RowError(**json.loads(line))
 
 
 def write_rejected(rejected: Iterable[RowError], path: Path) -> int:

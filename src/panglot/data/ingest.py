@@ -33,21 +33,28 @@ from panglot.data.columns import (
     store,
     take,
 )
-from panglot.data.document_rows import TABLES, document_rows
 from panglot.data.files import (
-    BOM,
-    CUT_SHORT,
-    RejectedRows,
     RowError,
-    ending_of,
     is_parquet,
     line_text,
     opened,
     write_rejected,
 )
 from panglot.data.language import canonical
-from panglot.data.row_index import ID, QUESTION, UNANSWERED, RowIndexBuilder, conflicts, judgements, layout
-from panglot.data.rows import ROWS, Piece, Row, read_pieces, to_batch
+from panglot.data.row_columns import (
+    ID,
+    QUESTION,
+    ROWS,
+    UNANSWERED,
+    Layout,
+    Piece,
+    RowIndexBuilder,
+    conflicts,
+    layout,
+    read_pieces,
+    to_batch,
+)
+from panglot.data.rows import RejectedRows, Row, document_rows
 
 OnError = Literal["raise", "skip"]
 Reader = Callable[[Path], Iterable[Piece]]
@@ -56,7 +63,6 @@ Reader = Callable[[Path], Iterable[Piece]]
 LARGE = 4_000_000
 
 _PIECE = 4096  # rows
-_BEGINNING = 1 << 18  # bytes of a file that are looked at
 _PENDING = 1 << 26  # bytes of texts that are gathered before they are written
 _SPOOLED = 1 << 20  # letters of broken rows that are held in memory, and not in a file
 _REJECTED = "rejected.jsonl"
@@ -101,7 +107,7 @@ def ingest(
             be read, those that disagree with an earlier row (an id that was used before, another question or passage
             of the same group and language), and questions that no row answers.
         progress: Called with the number of rows just read.
-        read: Yields the rows of one file, as :func:`panglot.data.rows.read_pieces` does.
+        read: Yields the rows of one file, as :func:`panglot.data.row_columns.read_pieces` does.
 
     Raises:
         PanglotError: A file cannot be read. With ``raise``: a row cannot be used, or no row has a question.
@@ -138,34 +144,6 @@ def read_rows(
 
     found = cached(source_key(paths, **options), build, lambda folder: make(folder).collection)
     return in_memory[0] if in_memory else Ingested.open(found)
-
-
-def row_files(path: Path) -> list[Path]:
-    """Return the files of rows at a path: the file itself, or those of a folder, sorted by name."""
-    if path.is_file():
-        return [path] if holds_rows(path) else []
-    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
-        return []
-    # `panglot data check` writes rejected rows beside the file that it checks.
-    files = (each for each in path.iterdir() if not each.name.endswith(".rejected.jsonl")) if path.is_dir() else ()
-    return sorted(each for each in files if each.is_file() and holds_rows(each))
-
-
-def holds_rows(path: Path) -> bool:
-    """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
-    if ending_of(path) != "json":
-        return ending_of(path) in TABLES
-    if not path.is_file():
-        return False
-    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
-        start = stream.readline(_BEGINNING).removeprefix(BOM).strip()
-        # SQuAD's file is one object with `data`. JSON lines may be called .json too.
-        with contextlib.suppress(ValueError):
-            first = json.loads(start)
-            is_row = isinstance(first, dict) and not {"passage", "question", "text"}.isdisjoint(first)
-            return isinstance(first, list) or is_row
-        return start.startswith(b"[")
-    return False
 
 
 def collect(name: str, rows: Iterable[tuple[Path, Row]], metadata: Mapping[str, str] | None = None) -> Collection:
@@ -213,7 +191,7 @@ def _ingest(
     parts = {
         "questions": (writer.texts("question", plan.questions, plan.questions), TEXTS),
         "passages": (writer.texts("passage", plan.passages, plan.origin), TEXTS),
-        "qrels": (judgements(plan), QRELS),
+        "qrels": (_judgements(plan), QRELS),
     }
     tables = {kind: store(*made, part and part / f"{kind}.arrow") for kind, made in parts.items()}
     facts = {"candidates": "passage", **(metadata or {}), **({"test_only": "yes"} if source.index.test_only else {})}
@@ -349,3 +327,16 @@ class _Writer:
         low, high = (np.searchsorted(self.names.wide, wanted.wide, side) for side in ("left", "right"))
         maybe = np.flatnonzero(low < high).tolist()
         return [at for at in maybe if wanted.check[at] in self.names.check[low[at] : high[at]]]
+
+
+def _judgements(plan: Layout) -> Iterator[pa.RecordBatch]:
+    """Yield the relevant pairs: each question with all answers of its group."""
+    for start in range(0, len(plan.questions), BATCH):
+        group = plan.group[start : start + BATCH]
+        first = plan.starts[group]
+        counts = plan.starts[group + 1] - first
+        question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
+        before = np.cumsum(counts) - counts
+        passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
+        relevance = np.ones(len(question), np.int16)
+        yield pa.record_batch([pa.array(each) for each in (question, passage, relevance)], schema=QRELS)

@@ -16,11 +16,9 @@ import pyarrow as pa
 
 from panglot._environment import require
 from panglot._errors import PanglotError, first_line
-from panglot.data.files import RowError, is_parquet, opened
+from panglot.data.files import RowError, is_parquet, line_pieces, opened
 from panglot.data.ingest import Reader
-from panglot.data.rows import ROWS, Piece, check_lines, read_pieces, to_batch
-
-_PIECE = 1 << 23  # bytes
+from panglot.data.row_columns import ROWS, Piece, check_lines, read_pieces, to_batch
 
 
 @contextlib.contextmanager
@@ -76,7 +74,7 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
 
 
 def _read(path: Path) -> Iterator[Piece]:
-    """Yield the rows that :func:`panglot.data.rows.read_pieces` yields, in its order, and raise what it raises."""
+    """Yield the rows that :func:`read_pieces` yields, in its order, and raise what it raises."""
     import ray.data
 
     tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
@@ -87,17 +85,16 @@ def _read(path: Path) -> Iterator[Piece]:
 
 def _tasks(path: Path) -> Iterator[dict[str, Any]]:
     with opened(path) as stream:
-        if isinstance(stream, gzip.GzipFile) or is_parquet(path):
-            yield {"path": str(path), "start": -1}
-            return
-        line = start = 0
-        while data := stream.read(_PIECE):
-            data += stream.readline()
-            yield {"path": str(path), "start": start, "size": len(data), "line": line + 1}
-            start += len(data)
-            line += data.count(b"\n")
-        if not start:
-            yield {"path": str(path), "start": -1}
+        is_zipped = isinstance(stream, gzip.GzipFile)
+    if is_zipped or is_parquet(path):
+        yield {"path": str(path), "start": -1}
+        return
+    start = 0
+    for line, data in line_pieces(path):
+        yield {"path": str(path), "start": start, "size": len(data), "line": line}
+        start += len(data)
+    if not start:
+        yield {"path": str(path), "start": -1}
 
 
 def _do(tasks: pa.Table) -> Iterator[pa.Table]:

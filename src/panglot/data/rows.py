@@ -1,58 +1,37 @@
-"""Rows of ``group, language, question, passage``: what one means, and how a file of them is read.
-
-A file is read in pieces of some megabytes. Arrow parses and checks a piece as columns. Only a piece in which something
-looks wrong is read again row by row, so that each broken row gets its own :class:`RowError`.
-"""
+"""Rows of files one by one, from CSV, TSV, JSON lines, JSON arrays and Parquet, and what their fields mean."""
 
 from __future__ import annotations
 
-import io
+import csv
+import itertools
+import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pj
 
-from panglot._errors import PanglotError, located
+from panglot._errors import PanglotError, first_line, located
 from panglot.data.columns import pc
-from panglot.data.document_rows import table_rows
-from panglot.data.files import (
-    BOM,
-    CUT_SHORT,
-    RowError,
-    array_rows,
-    as_object,
-    cut_short,
-    decode,
-    empty_file,
-    ending_of,
-    is_parquet,
-    line_text,
-    opened,
-    parquet_batches,
-    parse_object,
-)
-from panglot.data.language import canonical
+from panglot.data.files import TABLES, RowError, array_rows, as_object, ending_of, objects, whole_lines
+from panglot.data.language import NO_LANGUAGE, canonical, canonical_or_none
 from panglot.data.letters import encodable
 
 FIELDS = ("group", "language", "question", "passage")
 TEXT_FIELDS = (*FIELDS, "id")
 """Fields of a row that are texts."""
 
-#: A checked row. ``line`` counts from 1, ``language`` is canonical, and absent texts are null.
-ROWS = pa.schema([("line", pa.int32()), *((name, pa.string()) for name in TEXT_FIELDS), ("test_only", pa.bool_())])
+DOCUMENT_FIELDS = ("id", "text", "title", "language", "group")
+"""What columns of documents can be. All other columns are metadata."""
+
+# A cell may be a whole article, and the module's own limit is 131,072 characters.
+_LONGEST_CELL = 1 << 30
 
 _TRUE, _FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
-_PIECE = 1 << 23  # bytes
-_TABLE_ROWS = 1024
-_PARSED = pa.schema([(name, pa.string()) for name in (*TEXT_FIELDS, "test_only")])
-# Arrow's JSON reader takes these numbers, and JSON has no such.
-_INFINITE = re.compile(rb"[:\[,]\s*-?Inf(?!inity)")
+
+Rows = Iterator[tuple[int, dict[str, object]]]
 
 
 class Row(NamedTuple):
@@ -65,97 +44,6 @@ class Row(NamedTuple):
     passage: str | None
     id: str | None = None
     test_only: bool = False  # a collection with such a row must not be trained on
-
-
-class Piece(NamedTuple):
-    """Successive rows of a file: those that can be read, as :data:`ROWS`, and those that cannot, both by line."""
-
-    rows: pa.RecordBatch
-    errors: Sequence[RowError] = ()
-
-
-def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
-    """Yield the rows of a JSON lines, Parquet, CSV or TSV file, or of a JSON array, in order.
-
-    ``language`` is that of rows that name none.
-
-    A gzip file that is cut short yields the lines before the cut, and an error for the first line after it. A file that
-    cannot be read as a whole raises one: it is missing or empty, or lacks a column.
-    """
-    if is_parquet(path):
-        line = 1
-        needed = ("passage",) if language else ("language", "passage")
-        for batch in parquet_batches(path, needed, ("language", "group", "question", "id", "test_only")):
-            yield _check_table(batch, line, path, language)
-            line += batch.num_rows
-        return
-    if ending_of(path) in ("csv", "tsv"):
-        table = table_rows(path, {"passage": "passage"})
-        while some := list(islice(table, _TABLE_ROWS)):
-            checked = [_check_each([values], line, path, language) for line, values in some]
-            yield Piece(
-                pa.concat_batches([each.rows for each in checked]), [e for each in checked for e in each.errors]
-            )
-        return
-    if (found := array_rows(path)) is not None:
-        yield _check_each(found, 1, path, language)
-        return
-    line, is_empty = 1, True
-    with opened(path) as stream:
-        while True:
-            try:
-                data = stream.read(_PIECE) + stream.readline()
-            except CUT_SHORT:
-                break
-            if not data:
-                if is_empty:
-                    raise empty_file(path)
-                return
-            is_empty = is_empty and not data.removeprefix(BOM).strip()
-            yield check_lines(data, line, path, language)
-            line += data.count(b"\n")
-    # The read that failed gave nothing back, so read the lines before the cut once more.
-    with opened(path) as stream:
-        data, end = _lines_before_cut(stream, line)
-    piece = check_lines(data, line, path, language)
-    yield Piece(piece.rows, [*piece.errors, RowError.of(cut_short(path, end))])
-
-
-def check_lines(data: bytes, line: int, path: Path, language: str | None = None) -> Piece:
-    """Return whole lines of JSON as rows; ``line`` is the number of the first one."""
-    data = data.removeprefix(BOM) if line == 1 else data
-    columns = _parse_quickly(data)
-    sound = None if columns is None else _rows_if_sound(columns, line, language)
-    return Piece(sound) if sound is not None else _check_each(data.split(b"\n"), line, path, language)
-
-
-def _check_table(batch: pa.RecordBatch, line: int, path: Path, language: str | None = None) -> Piece:
-    """Return rows of a Parquet file as checked rows; ``line`` is the number of the first one."""
-    names = batch.schema.names
-    columns = {name: batch[name] if name in names else pa.nulls(batch.num_rows, pa.string()) for name in _PARSED.names}
-    if all(column.type in (pa.string(), pa.large_string(), pa.null()) for column in columns.values()):
-        sound = _rows_if_sound({name: column.cast(pa.string()) for name, column in columns.items()}, line, language)
-        if sound is not None:
-            return Piece(sound)
-    return _check_each(batch.to_pylist(), line, path, language)
-
-
-def _check_each(found: Iterable[Any], line: int, path: Path, language: str | None) -> Piece:
-    """Return lines of JSON in bytes, or values that were parsed already, as checked rows."""
-    rows: list[Row] = []
-    errors: list[RowError] = []
-    for number, raw in enumerate(found, line):
-        try:
-            if not isinstance(raw, bytes):
-                values = as_object(raw, path, number)
-            elif (text := decode(raw, path, number).rstrip("\r\n")).strip():
-                values = parse_object(text, path, number)
-            else:
-                continue
-            rows.append(check_row(values, path, number, language))
-        except PanglotError as error:
-            errors.append(RowError.of(error, line_text(raw) if isinstance(raw, bytes) else ""))
-    return Piece(to_batch(rows), errors)
 
 
 def check_row(values: Mapping[str, object], path: Path, line: int, default: str | None = None) -> Row:
@@ -176,75 +64,6 @@ def check_row(values: Mapping[str, object], path: Path, line: int, default: str 
         with located(field="language"):
             language = canonical(language)
     return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"], test_only)
-
-
-def set_aside(error: PanglotError, rejected: list[RowError] | None) -> None:
-    """Add an error to the rejected rows, or raise it if nobody collects them."""
-    if rejected is None:
-        raise error
-    rejected.append(RowError.of(error))
-
-
-def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:
-    """Return checked rows as columns."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(ROWS)
-    return pa.record_batch([pa.array(each, kind.type) for each, kind in zip(columns, ROWS, strict=True)], schema=ROWS)
-
-
-def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
-    """Return lines of JSON as columns, or None if Arrow's reader fails or would be less strict than Python's."""
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    # Arrow accepts objects that go over several lines, or share one. JSON has nothing but a line end between `}`
-    # and `{`, so as many of these pairs as lines means one object a line.
-    odd = b"Inf" in data and _INFINITE.search(data)
-    if data[:1] != b"{" or data.count(b"}\n{") != lines - 1 or odd:
-        return None
-    options = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
-    parsing = pj.ParseOptions(explicit_schema=_PARSED, unexpected_field_behavior="ignore")
-    try:
-        data.decode()  # Arrow does not check UTF-8.
-        table = pj.read_json(io.BytesIO(data), options, parsing).combine_chunks()
-    except (UnicodeDecodeError, pa.ArrowException):
-        return None
-    return {name: table[name].chunk(0) for name in _PARSED.names} if table.num_rows == lines else None
-
-
-def _rows_if_sound(columns: Mapping[str, pa.Array], line: int, default: str | None) -> pa.RecordBatch | None:
-    """Return columns of texts as rows, or None if a row is blank or incomplete, or its language is unknown."""
-    if default:
-        columns = {**columns, "language": pc.fill_null(columns["language"], default)}
-    wrong = [
-        pc.or_(pc.utf8_is_space(columns[name]), pc.equal(pc.binary_length(columns[name]), 0)) for name in TEXT_FIELDS
-    ]
-    wrong.append(pc.and_(columns["question"].is_null(), columns["passage"].is_null()))
-    if columns["language"].null_count or any(pc.any(each).as_py() for each in wrong):
-        return None
-    # A file has few languages and many rows, so each spelling is looked up once.
-    spelled = columns["language"].dictionary_encode()
-    try:
-        codes = pa.array([canonical(code) for code in spelled.dictionary.to_pylist()], pa.string())
-    except PanglotError:
-        return None
-    marks = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)
-    if pc.sum(columns["test_only"].is_valid()).as_py() != pc.sum(marks).as_py():
-        return None  # Another value may mean yes or no, or nothing.
-    done = {**columns, "language": codes.take(spelled.indices),
-            "test_only": marks,
-            "line": pa.array(range(line, line + len(spelled)), pa.int32())}  # fmt: skip
-    return pa.record_batch([done[name] for name in ROWS.names], schema=ROWS)
-
-
-def _lines_before_cut(stream: IO[bytes], line: int) -> tuple[bytes, int]:
-    """Return the whole lines from ``line`` on before gzip data end too soon, and the number of the line after."""
-    lines: list[bytes] = []
-    number = 0
-    try:
-        for number, raw in enumerate(stream, 1):
-            if number >= line:
-                lines.append(raw)
-    except CUT_SHORT:
-        pass
-    return b"".join(lines), number + 1
 
 
 def as_text(value: object, field: str) -> str | None:
@@ -289,3 +108,242 @@ def _as_truth(value: object, field: str) -> bool:
     if said not in (*_TRUE, *_FALSE):
         raise PanglotError(f"must be true or false, got {value!r}", field=field, hint="write true or false")
     return said in _TRUE
+
+
+def set_aside(error: PanglotError, rejected: list[RowError] | None) -> None:
+    """Add an error to the rejected rows, or raise it if nobody collects them."""
+    if rejected is None:
+        raise error
+    rejected.append(RowError.of(error))
+
+
+class RejectedRows(Sequence[RowError]):
+    """The rejected rows in a file that :func:`write_rejected` wrote. They are read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._number = -1
+
+    def __len__(self) -> int:
+        if self._number < 0:
+            self._number = sum(1 for _ in self)
+        return self._number
+
+    @overload
+    def __getitem__(self, index: int) -> RowError: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RowError]: ...
+    def __getitem__(self, index: int | slice) -> RowError | list[RowError]:
+        """Return one or some of them."""
+        return list(self)[index] if isinstance(index, slice) else next(itertools.islice(self, index, None))
+
+    def __iter__(self) -> Iterator[RowError]:
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield RowError(**json.loads(line))
+
+
+def document_rows(
+    path: Path, needed: Collection[str], columns: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda _note: None,
+) -> Rows:  # fmt: skip
+    """Yield the line and the fields of each row of a file of documents. Rows of Parquet and arrays count from 1.
+
+    Args:
+        path: The file. Its name says what it is.
+        needed: The fields that a table must have, of :data:`DOCUMENT_FIELDS`.
+        columns: The names of the columns that hold some of these fields, by field. A column ``_id``, as BEIR has it,
+            is the id if there is no other.
+        note: Called with a line about an unusual separator of cells.
+
+    Raises:
+        PanglotError: At once: the name of the file has no known ending, or ``columns`` names no field. While reading:
+            the file cannot be read, or lacks a column.
+    """
+    columns = dict(columns or {})
+    if wrong := sorted(columns.keys() - set(DOCUMENT_FIELDS)):
+        hint = f"use {', '.join(DOCUMENT_FIELDS)}"
+        raise PanglotError(f"unknown field of documents: {wrong[0]!r}", field="column", hint=hint)
+    ending = ending_of(path)
+    names = {field: columns.get(field, field) for field in {*needed, *columns}}
+    if ending in ("csv", "tsv"):
+        rows = table_rows(path, names, note)
+    elif ending == "parquet":
+        rows = _parquet(path, names)
+    elif ending in (*TABLES, "json"):
+        rows = _json(path, {field: columns[field] for field in columns})
+    else:
+        hint = "name it .jsonl, .ndjson, .json, .csv, .tsv (each also with .gz) or .parquet"
+        raise PanglotError("the name of the file has no known ending", file=path, hint=hint)
+    return _renamed(rows, columns)
+
+
+def _renamed(rows: Rows, columns: Mapping[str, str]) -> Rows:
+    fields = {name: field for field, name in columns.items()}
+    for line, values in rows:
+        if not fields and "_id" not in values:
+            yield line, values
+            continue
+        # A column that is named for a field hides the one that has the field's name.
+        kept = {name: value for name, value in values.items() if name in fields or name not in columns}
+        found = {fields.get(name, name): value for name, value in kept.items()}
+        if "id" not in found and "_id" in found:
+            found["id"] = found.pop("_id")
+        yield line, found
+
+
+def name_language(row: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a row with its ``lang``, as many data sets call it, as its ``language`` if it has no other.
+
+    Raises:
+        PanglotError: ``lang`` is not a language code.
+
+    >>> name_language({"id": "1", "lang": "de"}), name_language({"language": "de", "lang": "python"})
+    ({'id': '1', 'language': 'de'}, {'language': 'de', 'lang': 'python'})
+    """
+    code = row.get("lang")
+    if not isinstance(code, str) or row.get("language") not in (None, ""):
+        return row
+    if code.strip() and code.strip().lower() not in NO_LANGUAGE and canonical_or_none(code) is None:
+        hint = "write a BCP 47 or ISO 639 code, or rename the field if it means something else"
+        raise PanglotError(f"unknown language code {code!r}", field="lang", hint=hint)
+    return {**{name: value for name, value in row.items() if name != "lang"}, "language": code}
+
+
+def _missing(path: Path, line: int | None, field: str, name: str, there: Collection[str]) -> PanglotError:
+    problem = f"there is no such column (there are: {', '.join(map(str, there))})"
+    hint = f"name the columns in the first line, or say which one it is: `--column {field}=NAME`"
+    if field not in DOCUMENT_FIELDS:
+        hint = "name the columns language, question and passage, or make rows by `panglot data from-docs --column ...`"
+    return PanglotError(problem, file=path, line=line, field=name, hint=hint)
+
+
+def _check_columns(path: Path, line: int | None, names: Mapping[str, str], there: Collection[str]) -> None:
+    for field, name in sorted(names.items()):
+        if name not in there and not (name == "id" and "_id" in there):
+            raise _missing(path, line, field, name, there)
+
+
+def _parquet(path: Path, names: Mapping[str, str]) -> Rows:
+    line = 1
+    for batch in parquet_batches(path, (), None):
+        if line == 1:
+            _check_columns(path, None, names, batch.schema.names)
+        yield from enumerate(batch.to_pylist(), line)
+        line += batch.num_rows
+
+
+def _json(path: Path, columns: Mapping[str, str]) -> Rows:
+    seen: set[str] = set()
+    found = array_rows(path)
+    rows = objects(path) if found is None else ((n, as_object(value, path, n)) for n, value in enumerate(found, 1))
+    for line, values in rows:
+        seen.update(values.keys() & columns.values() if columns else ())
+        yield line, values
+    # A row may leave a field out, but a name that no row has is a mistake.
+    for field, name in columns.items():
+        if name not in seen:
+            raise PanglotError("no row has this field", file=path, field=name, hint=f"correct `--column {field}=NAME`")
+
+
+def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None] = lambda _note: None) -> Rows:
+    """Yield the line and the cells of each row of CSV or TSV with a header, by column. Empty cells are None.
+
+    ``needed`` are the names of columns that must be there, by field.
+    """
+    csv.field_size_limit(_LONGEST_CELL)
+    usual = "\t" if ending_of(path) == "tsv" else ","
+    lines = (text for _, text in whole_lines(path))
+    first = next(lines, "")
+    names: list[str] = []
+    line = 1
+    try:
+        delimiter = _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
+        if delimiter != usual:
+            note(f"cells are separated by {delimiter!r}")
+        # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
+        reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
+        for cells in reader:
+            if cells and not names:
+                names = cells
+                _check_columns(path, line, needed, names)
+                if repeated := [name for place, name in enumerate(names) if name in names[:place] or not name]:
+                    problem = "each column needs a name of its own"
+                    raise PanglotError(problem, file=path, line=line, field=repeated[0], hint="rename it")
+            elif cells:
+                if len(cells) != len(names):
+                    problem = f"{len(cells)} cells, expected {len(names)} as in the header"
+                    hint = 'put texts with commas, quotes or line ends in quotes ("), and double quotes within them'
+                    raise PanglotError(problem, file=path, line=line, hint=hint)
+                yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+            line = reader.line_num + 1
+    except csv.Error as error:
+        problem = f"the row that begins here cannot be read: {error}"
+        hint = 'close each quotation mark, and write one inside a cell twice ("")'
+        if "new-line" in str(error):
+            problem, hint = "a line ends with a carriage return alone", "end lines with LF or CRLF"
+        raise PanglotError(problem, file=path, line=line, hint=hint) from None
+    if not names:
+        raise PanglotError("the file is empty", file=path, hint="fetch or write it again")
+
+
+def _cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
+    """Return what separates the cells of a table: the character that gives most of the needed columns, or else most.
+
+    >>> _cell_delimiter("id;text;a,b", ",", {"id", "text"}), _cell_delimiter("id,text", ",", {"body"})
+    (';', ',')
+    """
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter), [])
+        return len(set(needed).intersection(names)), len(names)
+
+    return max((usual, *",;\t|".replace(usual, "")), key=fit)
+
+
+def parquet_records(
+    path: Path,
+    needed: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    *,
+    only: tuple[str, Callable[[str], bool]] | None = None,
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
+
+    ``only`` is a column and a function that says which of its values to keep. Other rows are never made into objects.
+    """
+    for batch in parquet_batches(path, needed, optional):
+        if only is not None:
+            column, accepts = only
+            values = batch[column].unique()
+            accepted = [value for value in values.to_pylist() if accepts(str(value))]
+            yield from batch.filter(pc.is_in(batch[column], pa.array(accepted, values.type))).to_pylist()
+        else:
+            yield from batch.to_pylist()
+
+
+def parquet_batches(
+    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] | None = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows as columns, some thousand at a time. With ``optional`` None they have all columns."""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            for column in needed:
+                if column not in names:
+                    problem = f"no such column (there are: {', '.join(names)})"
+                    raise PanglotError(problem, file=path, field=column, hint="rename or add the column")
+            columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
+            yield from map(_without_dictionaries, file.iter_batches(batch_size=8192, columns=columns))
+    except (pa.ArrowException, OSError) as error:
+        problem = f"not a readable Parquet file: {first_line(error)}"
+        raise PanglotError(problem, file=path, hint="write or fetch it again") from error
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return columns as their plain values, however the file's writer stored them."""
+    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
+    return pa.record_batch(columns, names=batch.schema.names)

@@ -1,17 +1,19 @@
-"""Hold out, sample, filter and concatenate collections, in whole blocks, so that nothing leaks."""
+"""Make collections of texts in groups, and hold out, sample, filter and concatenate them in whole blocks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import Collection, cached_subset, in_languages
+from panglot.data.collection import QRELS, Collection, Text, cached_subset, in_languages, text_table
 from panglot.data.columns import (
     Bools,
+    Ints,
     Ints32,
     connect,
     number_values,
@@ -90,19 +92,18 @@ def concatenate(parts: Sequence[Collection]) -> Collection:
     if len(parts) == 1:
         return parts[0]
     names = " + ".join(part.name for part in parts)
-    questions, passages, qrels = [], [], []
+    questions: list[Text] = []
+    passages: list[Text] = []
+    qrels: list[tuple[str, str, int]] = []
     for number, part in enumerate(parts):
-        ids: list[list[str]] = []
-        for table, rows in ((part.questions, questions), (part.passages, passages)):
-            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
-            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
-            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
-            ids.append(marked)
-        judged = part.qrels.to_pydict()
-        qrels.extend(
-            (ids[0][q], ids[1][p], g)
-            for q, p, g in zip(judged["question"], judged["passage"], judged["relevance"], strict=True)
+        asked, said = (
+            [Text(f"{number}:{t['id']}", t["language"], f"{number}:{t['group']}", t["text"]) for t in table.to_pylist()]
+            for table in (part.questions, part.passages)
         )
+        questions += asked
+        passages += said
+        judged = zip(*part.qrels.to_pydict().values(), strict=True)
+        qrels += [(asked[q].id, said[p].id, relevance) for q, p, relevance in judged]
     return Collection.build(names, questions, passages, qrels, {"source": "held out from training"})
 
 
@@ -225,3 +226,64 @@ def _without_relevant(collection: Collection, passages: Bools) -> Bools:
         had[question] = True
         has[question[passages[passage]]] = True
     return had & ~has
+
+
+def translations(name: str, texts: Sequence[Text], metadata: Mapping[str, str]) -> Collection:
+    """Return the collection in which each text finds its translations.
+
+    The texts are questions and passages at once. A passage in the question's own language is never relevant,
+    because it is the question itself. So such a collection has no monolingual setting, and gives no one-language
+    batches.
+
+    Raises:
+        PanglotError: There is no text.
+    """
+    return versions(name, texts, texts, metadata, own=False)
+
+
+def versions(
+    name: str, questions: Sequence[Text], passages: Sequence[Text], metadata: Mapping[str, str], *, own: bool = True
+) -> Collection:
+    """Return the collection in which every passage of a group answers every question of that group.
+
+    Each text has its own id, and a group may lack passages or questions. ``own`` says whether passages in the
+    question's own language are relevant.
+
+    Raises:
+        PanglotError: There is no question or no passage.
+    """
+    if not questions or not passages:
+        raise PanglotError(
+            f"{name} has no text in these languages", field="languages", hint="see `panglot data list` for what it has"
+        )
+    answering = _members(passages)
+    asking_in, answering_in = (np.array([text.language for text in side]) for side in (questions, passages))
+    pairs: list[Ints] = []
+    for group, mine in _members(questions).items():
+        theirs = answering.get(group, np.empty(0, np.int64))
+        fits = np.full((len(mine), len(theirs)), own) | (asking_in[mine][:, None] != answering_in[theirs])
+        left, right = np.nonzero(fits)
+        pairs.append(np.stack([mine[left], theirs[right]]))
+    question, passage = np.concatenate(pairs, axis=1)
+    relevance = np.ones(len(question), np.int16)
+    judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(relevance)], QRELS)
+    return Collection(name, text_table(questions), text_table(passages), judged, dict(metadata))
+
+
+def _members(texts: Sequence[Text]) -> dict[str, Ints]:
+    """Return the rows of each group, groups in the order of their first text."""
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(texts):
+        rows.setdefault(text.group, []).append(row)
+    return {group: np.asarray(found, np.int64) for group, found in rows.items()}
+
+
+def unique(label: str, times: Counter[str]) -> str:
+    """Return ``label``, with a number after it from its second use on.
+
+    >>> times = Counter()
+    >>> [unique("en:1", times) for _ in range(2)]
+    ['en:1', 'en:1~2']
+    """
+    times[label] += 1
+    return f"{label}~{times[label]}" if times[label] > 1 else label

@@ -15,8 +15,9 @@ from panglot.data.language import identify
 from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
 from panglot.datasets import registry
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.decontaminate import Overlap, removal_mask
-from panglot.datasets.registry import CARDS, read_usable, split_language
+from panglot.datasets.registry import read_usable, split_language
 from panglot.datasets.translations import is_mojibake
 
 

@@ -30,7 +30,7 @@ from panglot.data.collection import Collection, cached_subset
 from panglot.data.columns import Bools, Ints32, number_values
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 from panglot.datasets import registry
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS
 from panglot.datasets.suite import Form, is_suite, read_suite
 
 _AUTO = "auto"
@@ -40,26 +40,21 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set that has not been read yet. It must be readable if the user named it (``required``).
+    """A test set that has not been read yet, as a :class:`panglot.datasets.suite.Form` has not.
 
-    It may be a ``form`` of a suite.
+    It must be readable if the user named it (``required``).
     """
 
     name: str
     languages: tuple[str, ...] = ()
     required: bool = True
-    form: Form | None = None
 
     def identity(self, data_dir: str | Path | None) -> str | None:
         """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""
-        if self.form is not None:
-            return self.form.identity(data_dir)
         return registry.identity(self.name, data_dir=data_dir, languages=self.languages)
 
     def read(self, data_dir: str | Path | None) -> Collection:
         """Read the set."""
-        if self.form is not None:
-            return self.form.read(data_dir)
         return registry.read(self.name, data_dir=data_dir, languages=self.languages or None)
 
 
@@ -112,11 +107,11 @@ def decontaminate(
     Raises:
         PanglotError: A set that was named cannot be read, or nothing is left.
     """
-    tests = list(available_tests(training.languages, data_dir=data_dir)) if _AUTO in exclude else []
-    tests = [test for test in tests if only is None or test.name in only]
+    found_tests = available_tests(training.languages, data_dir=data_dir) if _AUTO in exclude else ()
+    tests: list[TestSet | Form] = [test for test in found_tests if only is None or test.name in only]
     for name in exclude:
         if name != _AUTO and is_suite(name):
-            tests += [TestSet(form.name, form=form) for form in read_suite(name).forms]
+            tests += read_suite(name).forms
         elif name != _AUTO:
             tests.append(TestSet(name))
     found: list[Shared | None] = []
@@ -132,7 +127,7 @@ def decontaminate(
             if remembered is None:
                 unknown.append((len(found), hash_texts(test.read(data_dir))))
         except PanglotError as error:
-            if test.required:
+            if isinstance(test, Form) or test.required:
                 raise
             unread[test.name] = str(error)
             continue

@@ -15,11 +15,10 @@ from panglot._environment import require
 from panglot._errors import PanglotError, first_line
 from panglot._files import atomic_folder, cache_folder, digest
 from panglot.data.collection import Collection
-from panglot.data.files import parquet_records
 from panglot.data.ingest import collect
 from panglot.data.language import canonical_or_none
-from panglot.data.rows import FIELDS, Row, check_row
-from panglot.datasets.card import DatasetCard
+from panglot.data.rows import FIELDS, Row, check_row, parquet_records
+from panglot.datasets.catalog import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
 _BRANCH = "refs/convert/parquet"
@@ -101,7 +100,6 @@ def read(
     split: str = "train",
     where: str = "",
     limit: int = 0,
-    name: str = "",
 ) -> Collection:
     """Stream a data set with the ``datasets`` library (``pip install 'panglot[hub]'``).
 
@@ -114,7 +112,6 @@ def read(
         split: The split.
         where: ``COLUMN=VALUE`` keeps only such rows, as ``label=1`` for WikiQA.
         limit: Number of rows to read at most. 0 means all.
-        name: What tables call it.
     """
     require("reading columns of the hub", "datasets", extra="hub")
     import datasets
@@ -129,7 +126,7 @@ def read(
         hint = "check name, config, split and network"
         raise PanglotError(f"{repository} cannot be read: {first_line(error)}", hint=hint) from error
     metadata = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
-    return collect(name or repository.rpartition("/")[2], rows, metadata)
+    return collect(repository.rpartition("/")[2], rows, metadata)
 
 
 def read_name(text: str) -> Collection:

@@ -15,7 +15,7 @@ from panglot.data.files import files, numbered_lines, objects
 from panglot.data.formats import trec
 from panglot.data.language import canonical
 from panglot.datasets import tydiqa
-from panglot.datasets.card import DatasetSpec
+from panglot.datasets.catalog import DatasetSpec
 
 Entries = Callable[[Path], Iterator[tuple[str, str]]]
 # Passages per Arrow batch. A corpus has up to 33 million of them and must not exist as Python objects at once.

@@ -96,14 +96,15 @@ def read_task(task: Any, *, split: str | None = None, languages: Sequence[str] |
     require("a task of mteb", "mteb", extra="mteb")
     metadata = task.metadata
     subsets = list(_load(task, split, languages))
-    sides = _sides(subsets, metadata.name)
+    swapped = _are_swapped(subsets, metadata.name)
     plain = len(subsets) == 1
     asked, answering = _Texts(), _Texts()
     qrels: dict[tuple[str, str], int] = {}
     same_id: dict[str, dict[str, None]] = {}
     missing = 0
     for subset in subsets:
-        first, second = sides(subset.languages)
+        ends = subset.languages[0], subset.languages[-1]
+        first, second = ends[::-1] if swapped else ends
         questions = asked.add(subset.questions, first, subset.name, plain=plain)
         passages = answering.add(subset.passages, second, subset.name, plain=plain)
         for question, judged in subset.qrels.items():
@@ -197,21 +198,14 @@ def _subset(name: str, languages: tuple[str, ...], data: Mapping[str, Any], wher
     return _Subset(name, languages, asked, held, {key: qrels[key] for key in asked})
 
 
-class _Sides(NamedTuple):
-    """Which of a subset's two languages is the questions'."""
+def _are_swapped(subsets: Sequence[_Subset], name: str) -> bool:
+    """Return whether the second of a subset's two languages is the questions'.
 
-    swapped: bool
-
-    def __call__(self, languages: tuple[str, ...]) -> tuple[str, str]:
-        first, second = languages[0], languages[-1]
-        return (second, first) if self.swapped else (first, second)
-
-
-def _sides(subsets: Sequence[_Subset], name: str) -> _Sides:
-    """Decide by detected languages, once for the whole task, because a task writes all its pairs alike."""
+    Detected languages decide once for the whole task, because a task writes all its pairs alike.
+    """
     pairs = [subset for subset in subsets if len(set(subset.languages)) == 2]
     if not pairs:
-        return _Sides(swapped=False)
+        return False
     balance = 0
     for subset in pairs:
         first, second = subset.languages
@@ -223,13 +217,12 @@ def _sides(subsets: Sequence[_Subset], name: str) -> _Sides:
         problem = f"neither mteb nor the texts of {name} show which languages are those of the questions"
         raise PanglotError(problem, field="datasets", hint="convert it to JSON lines with a `language` in each row")
     example = pairs[0]
-    sides = _Sides(swapped=balance < 0)
-    asked, answered = sides(example.languages)
+    asked, answered = example.languages if balance > 0 else example.languages[::-1]
     note = f"by the text, questions of the subset {example.name} are in {asked} and passages in {answered}"
     warnings.warn(
         f"mteb:{name}: mteb does not say which side is in which language; {note}", RuntimeWarning, stacklevel=3
     )
-    return sides
+    return balance < 0
 
 
 def _groups(

@@ -7,24 +7,25 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
+
+import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data import ingest
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import RowError, ending_of, files, objects, plain_name
+from panglot.data.files import RowError, ending_of, files, holds_rows, objects, plain_name, row_files
 from panglot.data.formats import beir, squad, trec
 from panglot.data.language import canonical
-from panglot.data.rows import Row, check_row
+from panglot.data.row_columns import ROWS, Piece
 from panglot.datasets import hub, mteb_tasks
-from panglot.datasets.card import DatasetCard, DatasetSpec, load_catalog
+from panglot.datasets.catalog import CARDS, DatasetCard, DatasetSpec
 
 STARTER_PARTS = ("train", "dev", "test")
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 _PACKAGE = resources.files("panglot.datasets")
-
-CARDS: dict[str, DatasetCard] = load_catalog(_PACKAGE.joinpath("catalog.toml").read_text("utf-8"))
 
 
 def read(
@@ -102,14 +103,14 @@ def read_path(
     """Read a file or folder in one of the layouts that panglot knows.
 
     ``language`` is that of texts that do not name theirs, whatever the names of files say. The collection's
-    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files
-    that cannot be used are left out and added to it.
+    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD, BEIR and TREC
+    files that cannot be used are left out and added to it.
 
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
     """
     wanted = [canonical(code) for code in languages or ()]
-    if path.is_file() and ending_of(path) == "json" and not ingest.holds_rows(path):
+    if path.is_file() and ending_of(path) == "json" and not holds_rows(path):
         _check(chosen := candidates or "paragraph", ("paragraph", "sentence"), context)
         code = language or (wanted[0] if len(wanted) == 1 else None)
         return squad.read(path, chosen, context=context, language=code, rejected=rejected)
@@ -123,17 +124,17 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
         if (path / "collection.json").is_file():
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
-            return beir.read(path, language=language)
+            return beir.read(path, language=language, rejected=rejected)
         if is_trec(path):
             return trec.read(path, language=language, rejected=rejected)
-        if rows := ingest.row_files(path):
+        if rows := row_files(path):
             return ingest.read_rows(rows, path.resolve().name, language=language).collection
         hint = (
             "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
             "topics and qrels, or files of JSON lines, Parquet, CSV or TSV"
         )
         raise PanglotError("unknown layout of a folder", file=path, hint=hint)
-    if ingest.holds_rows(path):
+    if holds_rows(path):
         return ingest.read_rows([path], language=language).collection
     hint = "give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz"
     raise PanglotError("unknown kind of file", file=path, hint=hint)
@@ -159,17 +160,16 @@ def read_usable(
     rejected: list[RowError] = []
     (path, language), known = split_language(name_or_path), is_known(str(name_or_path))
     try:
-        if not known and (rows := ingest.row_files(path)):
+        if not known and (rows := row_files(path)):
             name = path.resolve().name if path.is_dir() else ""
             found = ingest.read_rows(rows, name, on_error="skip", language=language)
             if found.collection.questions.num_rows:
                 return found
             return None, found.rejected or [_NO_QUESTION]
-        if not known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
-            found = beir.read_usable(path, language=language)
-            return (found.collection if found.collection.questions.num_rows else None), found.rejected
         if not known and path.exists():
-            return read_path(path, language=language, rejected=rejected), rejected
+            collection = read_path(path, language=language, rejected=rejected)
+            is_empty = not collection.questions.num_rows and any(path.glob("corpus.jsonl*"))
+            return None if is_empty else collection, rejected
         return read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
         if known or not path.exists():
@@ -322,14 +322,17 @@ def read_starter(folder: Path, spec: DatasetSpec) -> Collection:
 
     Lines are ``{"group", "subject", "split", "question", "passage"}``.
     """
-    return ingest.collect(spec.name, _starter_rows(folder, spec.part), spec.metadata)
+    read = partial(_starter_pieces, part=spec.part)
+    found = ingest.ingest(files(folder, "*.jsonl"), name=spec.name, read=read).collection
+    return replace(found, metadata={**found.metadata, **spec.metadata})
 
 
-def _starter_rows(folder: Path, part: str) -> Iterator[tuple[Path, Row]]:
-    for path in files(folder, "*.jsonl"):
-        for line, values in objects(path, "group", "split", "question", "passage"):
-            if values["split"] not in STARTER_PARTS:
-                problem = f"`split` must be one of {', '.join(STARTER_PARTS)}, got {values['split']!r}"
-                raise PanglotError(problem, file=path, line=line, field="split", hint="correct it")
-            if part in ("all", values["split"]):
-                yield path, check_row({**values, "language": plain_name(path)}, path, line)
+def _starter_pieces(path: Path, part: str) -> Iterator[Piece]:
+    rows: list[dict[str, object]] = []
+    for line, values in objects(path, "group", "split", "question", "passage"):
+        if values["split"] not in STARTER_PARTS:
+            problem = f"`split` must be one of {', '.join(STARTER_PARTS)}, got {values['split']!r}"
+            raise PanglotError(problem, file=path, line=line, field="split", hint="correct it")
+        if part in ("all", values["split"]):
+            rows.append({**values, "line": line, "language": canonical(plain_name(path)), "test_only": False})
+    yield Piece(pa.RecordBatch.from_pylist(rows, schema=ROWS))

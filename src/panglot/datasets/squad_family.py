@@ -1,9 +1,13 @@
-"""Data sets in SQuAD's layout or close to it: LAReQA, MLQA, SQuAD in Finnish, ENELPI, iApp, Natural Questions."""
+"""Question answering sets in SQuAD's layout or close to it, and AfriQA and MKQA.
+
+The first are LAReQA, MLQA, SQuAD in Finnish, ENELPI, iApp and Natural Questions.
+"""
 
 from __future__ import annotations
 
 import bisect
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +19,8 @@ from panglot.data.formats import squad
 from panglot.data.formats.squad import Paragraph, Question, paragraphs
 from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
-from panglot.datasets.card import DatasetSpec
+from panglot.data.transform import translations, unique
+from panglot.datasets.catalog import DatasetSpec
 
 _Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
 
@@ -91,6 +96,13 @@ def _groups(
     return {key: texts[ties.first(key)][0] for key in texts}
 
 
+def match_name(path: Path, pattern: re.Pattern[str], owner: str, form: str) -> re.Match[str]:
+    """Return the match of a file's name without its ending, or refuse it as no name of the ``owner``'s ``form``."""
+    if (found := pattern.fullmatch(plain_name(path))) is None:
+        raise PanglotError(f"not a file name of {owner}: {path.name}", file=path, hint=f"name it {form}")
+    return found
+
+
 _MLQA_FILE = re.compile(r"(dev|test)-context-(\w+)-question-(\w+)")
 
 
@@ -111,10 +123,7 @@ def read_mlqa(folder: Path, spec: DatasetSpec) -> Collection:
     beside: dict[str, dict[str, tuple[str, ...]]] = {}
     for half in ("dev", "test") if spec.part == "both" else (spec.part,):
         for path in files(folder / half, f"{half}-context-*-question-*.json"):
-            found = _MLQA_FILE.fullmatch(plain_name(path))
-            if found is None:
-                hint = "name it dev-context-XX-question-YY.json"
-                raise PanglotError(f"not a file name of MLQA: {path.name}", file=path, hint=hint)
+            found = match_name(path, _MLQA_FILE, "MLQA", "dev-context-XX-question-YY.json")
             passage_language, question_language = canonical(found[2]), canonical(found[3])
             for paragraph in paragraphs(path):
                 for question in paragraph.questions:
@@ -285,3 +294,59 @@ def _mrqa_question(qa: Mapping[str, object]) -> Question:
         return Question(identity, text, None, None, False)
     first = answers[0]
     return Question(identity, text, str(first["text"]), int(first["char_spans"][0][0]), False)
+
+
+_AFRIQA_FILE = re.compile(r"gold_span_passages\.afriqa\.(\w+)\.(\w+)\.\w+")
+
+
+def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read AfriQA's ``gold_span_passages.afriqa.XX.YY.PART.json`` (arXiv 2305.06897): one gold passage per line.
+
+    Questions are in language XX, passages in language YY. ``question_lang`` and its translation
+    ``question_translated`` are versions of one question, and ``context`` answers both. Equal contexts are one passage.
+    """
+    questions: list[Text] = []
+    passages: dict[tuple[str, str], str] = {}
+    qrels: list[tuple[str, str, int]] = []
+    times = Counter[str]()
+    for path in files(folder, f"**/gold_span_passages.afriqa.*.{spec.part}.json"):
+        match = match_name(path, _AFRIQA_FILE, "AfriQA", "gold_span_passages.afriqa.XX.YY.PART.json")
+        language, pivot = canonical(match[1]), canonical(match[2])
+        for _, entry in objects(path, "id", "question_lang", "question_translated", "context"):
+            group = unique(f"{language}-{entry['id']}", times)
+            text = str(entry["context"]).strip()
+            passage = passages.setdefault((pivot, text), f"{pivot}:passage-{len(passages)}")
+            for code, key in ((language, "question_lang"), (pivot, "question_translated")):
+                if asked := str(entry[key] or "").strip():
+                    questions.append(Text(f"{code}:{group}", code, group, asked))
+                    qrels.append((f"{code}:{group}", passage, 1))
+    pool = [Text(label, language, label, text) for (language, text), label in passages.items()]
+    return Collection.build(spec.name, questions, pool, qrels, spec.metadata)
+
+
+def read_mkqa(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read MKQA's ``mkqa-XX.jsonl`` (arXiv 2007.15207): lines ``{"id", "lang", "question", "answers"}``.
+
+    With ``question`` as candidates, a question finds its translations. With ``answer``, it finds its distinct short
+    answers in all languages, and questions without an answer are left out. An id is the question's number, which may
+    be negative, then ``_`` and the language, which may contain a ``_`` too (``zh_cn``). The number ties the languages.
+    """
+    questions: list[Text] = []
+    answers: dict[tuple[str, str], str] = {}
+    by_number: dict[str, list[str]] = defaultdict(list)
+    for path in files(folder, "mkqa-*.jsonl"):
+        for _, entry in objects(path, "id", "lang", "question", "answers"):
+            language = canonical(str(entry["lang"]))
+            number = str(entry["id"]).removesuffix(f"_{entry['lang']}")
+            questions.append(Text(f"{language}:{number}", language, number, str(entry["question"]).strip()))
+            for answer in dict.fromkeys(str(answer).strip() for answer in entry["answers"]):
+                if answer:
+                    label = answers.setdefault((language, answer), f"{language}:answer-{len(answers)}")
+                    by_number[number].append(label)
+    if spec.candidates == "question":
+        return translations(spec.name, questions, spec.metadata)
+    asked = [question for question in questions if by_number[question.group]]
+    passages = [Text(label, language, label, text) for (language, text), label in answers.items()]
+    qrels = ((question.id, label, 1) for question in asked for label in by_number[question.group])
+    metadata = {**spec.metadata, "left out, no answer": str(len(questions) - len(asked))}
+    return Collection.build(spec.name, asked, passages, qrels, metadata)

@@ -20,12 +20,12 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.columns import DisjointSets
-from panglot.data.files import files, objects, parquet_batches, parquet_records, plain_name, read_text
+from panglot.data.files import files, objects, plain_name, read_text
 from panglot.data.language import canonical, joins_sentences
+from panglot.data.rows import parquet_batches, parquet_records
+from panglot.data.transform import translations, unique, versions
 from panglot.datasets import registry
-from panglot.datasets.card import DatasetSpec
-from panglot.datasets.questions import translations, unique, versions
-from panglot.datasets.registry import CARDS
+from panglot.datasets.catalog import CARDS, DatasetSpec
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
 _FLORES_SEPARATE = {"twi_Latn": "ak-x-twi"}

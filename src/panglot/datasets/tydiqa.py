@@ -1,4 +1,4 @@
-"""TyDi QA (arXiv 2003.05002): gold passages, larger pools, translated questions and the primary task."""
+"""TyDi QA (arXiv 2003.05002): gold passages, larger pools, translated questions, the primary task, and XOR-TyDi."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text, text_table
-from panglot.data.files import files, objects, parse_json, plain_name
+from panglot.data.files import files, objects, parse_json, plain_name, read_text
 from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
-from panglot.datasets.card import DatasetSpec
-from panglot.datasets.questions import unique
-from panglot.datasets.registry import CARDS
-from panglot.datasets.squad_family import collect
+from panglot.data.transform import unique
+from panglot.datasets.catalog import CARDS, DatasetSpec
+from panglot.datasets.squad_family import collect, match_name
 from panglot.datasets.translations import one_of
 
 #: How TyDi QA spells its languages.
@@ -44,10 +43,7 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
         place = folder / "train-orig-ids"
     found: list[tuple[Path, str]] = []
     for path in files(place, "*tydiqa*.json"):
-        match = _FILE.fullmatch(plain_name(path))
-        if match is None:
-            hint = "name it tydiqa.goldp.XX.dev.json"
-            raise PanglotError(f"not a file name of TyDi QA: {path.name}", file=path, hint=hint)
+        match = match_name(path, _FILE, "TyDi QA", "tydiqa.goldp.XX.dev.json")
         code = next(group for group in match.groups() if group)
         found.append((path, canonical(NAMES.get(code, code))))
     return collect(spec, found, clean=lambda text: text.replace("<b>", "").replace("</b>", ""))
@@ -221,3 +217,80 @@ def _found(entry: dict[str, Any]) -> set[int]:
     places = [int(one["passage_answer"]["candidate_index"]) for one in entry.get("annotations") or ()]
     marked = [place for place in places if place >= 0]
     return set(marked) if len(marked) >= min(2, len(places)) else set()
+
+
+def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read XOR-TyDi's ``xor_dev_retrieve_eng_span*.jsonl`` or ``xor_train_…``: questions with short English answers.
+
+    The files have no passages, so the distinct answers form the pool. The languages are not parallel. ``yes`` and
+    ``no`` answer many questions and identify none. Questions without another answer are left out and counted in
+    ``metadata``.
+    """
+    questions: list[Text] = []
+    answers: dict[str, str] = {}
+    qrels: list[tuple[str, str, int]] = []
+    times = Counter[str]()
+    left_out = 0
+    for path in files(folder, f"xor_{spec.part}_retrieve_eng_span*.jsonl"):
+        for _, entry in objects(path, "id", "question", "answers", "lang"):
+            language = canonical(str(entry["lang"]))
+            found = [text for text in dict.fromkeys(str(a).strip() for a in entry["answers"]) if text]
+            found = [text for text in found if text.casefold() not in ("yes", "no")]
+            if not found:
+                left_out += 1
+                continue
+            label = unique(f"{language}:{entry['id']}", times)
+            questions.append(Text(label, language, label, str(entry["question"]).strip()))
+            qrels += [(label, answers.setdefault(text, f"en:answer-{len(answers)}"), 1) for text in found]
+    passages = [Text(label, "en", label, text) for text, label in answers.items()]
+    metadata = {**spec.metadata, "left out, yes or no": str(left_out)}
+    return Collection.build(spec.name, questions, passages, qrels, metadata)
+
+
+def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``question-translation/xx-en/{xx,en}.txt``: each question finds its translation.
+
+    A line is a group with a question and a passage in both languages. Only the passage in the other language is
+    relevant, because the one in the same language is the question itself. Lines with an empty side, repeated pairs
+    and, if its file is there, the questions of XOR-TyDi's dev part are left out and counted in ``metadata``.
+    """
+    dev = set(_dev_questions(folder))
+    questions: list[Text] = []
+    passages: list[Text] = []
+    qrels: list[tuple[str, str, int]] = []
+    left_out = {"empty": 0, "repeated": 0, "in dev": 0}
+    for path in files(folder / "question-translation", "*-en/en.txt"):
+        code = path.parent.name.removesuffix("-en")
+        language = canonical(code)
+        other = files(path.parent, f"{code}.txt")[0]
+        # The last line end of a file begins no line.
+        sides = [read_text(side).removesuffix("\n").split("\n") for side in (other, path)]
+        if len(sides[0]) != len(sides[1]):
+            problem = f"{path.name} has {len(sides[1])} lines, got {len(sides[0])}"
+            raise PanglotError(problem, file=other, hint="download both files again")
+        seen: set[tuple[str, str]] = set()
+        for number, pair in enumerate(zip(*sides, strict=True), 1):
+            foreign, english = pair[0].strip(), pair[1].strip()
+            if not foreign or not english:
+                left_out["empty"] += bool(foreign or english)
+            elif (language, foreign) in dev:
+                left_out["in dev"] += 1
+            elif (foreign, english) in seen:
+                left_out["repeated"] += 1
+            else:
+                seen.add((foreign, english))
+                group = f"{language}-{number:05d}"
+                versions = ((language, foreign), ("en", english))
+                texts = [Text(f"{code}:{group}", code, group, text) for code, text in versions]
+                questions += texts
+                passages += texts
+                qrels += [(texts[0].id, texts[1].id, 1), (texts[1].id, texts[0].id, 1)]
+    metadata = {**spec.metadata, **{f"left out, {reason}": str(number) for reason, number in left_out.items()}}
+    return Collection.build(spec.name, questions, passages, qrels, metadata)
+
+
+def _dev_questions(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield ``(language, question)`` of XOR-TyDi's dev part, nothing if its file is not there."""
+    for path in sorted(folder.glob("xor_dev*.jsonl*")):
+        for _, entry in objects(path, "lang", "question"):
+            yield canonical(entry["lang"]), entry["question"].strip()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, file_digest, write_json
 from panglot.data.language import NO_LANGUAGE, Detector, canonical
+from panglot.encoders.open_model import folder_digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
 
 Method = Literal["center", "shift", "lir", "lsar", "leace"]
@@ -27,6 +28,9 @@ BY_LANGUAGE: tuple[Method, ...] = ("center", "shift", "lir")
 """The methods that need the language of a text. The others have one map for all."""
 
 SIDES: tuple[Side, Side] = ("question", "passage")
+
+MODEL = "model"
+"""The subfolder of a debiased model's folder that has the model as it was."""
 
 HEAD, ARRAYS = "debiasing.json", "debiasing.safetensors"
 _OLD_HEAD, _OLD_ARRAYS = "remedy.json", "remedy.safetensors"
@@ -284,3 +288,13 @@ def _shapes(debiasing: Debiasing) -> dict[str, tuple[int, ...]]:
         "matrix": (dimension, dimension),
         "bias": (dimension,),
     }
+
+
+def open_debiasing(folder: Path) -> Debiasing:
+    """Return the debiasing of a folder, or refuse it if the model is not the one that it was fitted on."""
+    debiasing, head = read(folder)
+    model = head.get("model")
+    if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
+        hint = "restore the files of the model, or run `panglot debias` again"
+        raise PanglotError("this model is not the one that the debiasing was fitted on", file=folder / MODEL, hint=hint)
+    return debiasing

@@ -1,7 +1,10 @@
-"""Make a debiased model's folder from a model and a sample of unlabelled text."""
+"""Make a debiased model's folder, which plain sentence-transformers opens too, from a model and unlabelled text."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +15,20 @@ import numpy as np
 
 from panglot._environment import __version__
 from panglot._errors import PanglotError
+from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.data.transform import check_languages
-from panglot.datasets.registry import CARDS, find, is_known, read, refuse_test_set, set_name
-from panglot.debiasing import folder
-from panglot.debiasing.correction import BY_LANGUAGE, SIDES, Debiasing, Method
-from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of
+from panglot.datasets.catalog import CARDS
+from panglot.datasets.registry import find, is_known, read, refuse_test_set, set_name
+from panglot.debiasing.correction import BY_LANGUAGE, HEAD, MODEL, SIDES, Debiasing, Method, files_in, save
+from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of, spread
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
-from panglot.encoders.open_model import prompt_of
+from panglot.encoders.open_model import folder_digest, model_files, prompt_of
 from panglot.encoders.protocol import Encoder, Side
+from panglot.encoders.publish import make_portable, origin_of
+from panglot.encoders.publish import metadata as card_metadata
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 BROAD = ("starter:train", "ntrex-128:train@passage", "libreoffice-help:train")
@@ -35,6 +41,11 @@ _TEXTS = 200
 _HELD_OUT = "starter:dev"
 _FEW_TEXTS = 50  # Of text that is only measured.
 _Row = tuple[str, str]  # A group and one of its texts.
+
+_DENSE = "debiasing"
+_OURS = "panglot.debiasing.module"
+_THEIRS = "sentence_transformers.models"
+_NORMALIZE = f"{_THEIRS}.Normalize"
 
 
 def debias(
@@ -73,7 +84,8 @@ def debias(
         PanglotError: The model, the text or a setting is wrong, or the folder cannot be written.
     """
     output = Path(output)
-    folder.refuse_existing(output)
+    if output.exists():
+        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
     if texts < 1:
         raise PanglotError(f"`texts` must be at least 1, got {texts}", field="texts", hint="give some hundreds")
     if on is None:
@@ -92,7 +104,7 @@ def debias(
     if whiten is not None:
         check_translations({side: {code: each.groups for code, each in found.items()} for side, found in drawn.items()})
     encoder = _open(model)
-    folder.modules_of(encoder.folder, method, by_language=method in BY_LANGUAGE and strength > 0)
+    _modules_of(encoder.folder, method, by_language=method in BY_LANGUAGE and strength > 0)
     if progress is not None:
         total = sum(n for found in counts.values() for n in found.values())
         codes = {code for found in counts.values() for code in found}
@@ -106,13 +118,13 @@ def debias(
                 "source": each.metadata.get("source", "")}
                for each in collections],
         "texts": counts, "pivot": pivot, "seed": seed,
-        "distance_between_languages": {"before": _spread(samples), "after": _spread(samples, debiasing)},
+        "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},
         "on_other_text": {
-            name: {"before": _spread(other), "after": _spread(other, debiasing)}
+            name: {"before": spread(other), "after": spread(other, debiasing)}
             for name, other in _other_text(cached(encoder), collections, debiasing.languages, data_dir)
         },
     }  # fmt: skip
-    folder.write(output, encoder.folder, debiasing, metadata)
+    _write(output, encoder.folder, debiasing, metadata)
     return output
 
 
@@ -221,23 +233,9 @@ def _other_text(
         yield name, _encode(encoder, drawn)
 
 
-def _spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | None = None) -> dict[str, float]:
-    """Return the mean distance between the mean vectors of two languages by side, corrected by ``debiasing``."""
-    distances: dict[str, float] = {}
-    for side, by_language in samples.items():
-        vectors = {code: each.vectors for code, each in by_language.items() if len(each.vectors)}
-        if debiasing is not None:
-            vectors = {code: debiasing.apply(each, [code] * len(each), side) for code, each in vectors.items()}
-        means = np.stack([np.mean(each, axis=0, dtype=np.float64) for each in vectors.values()])
-        pairs = np.linalg.norm(means[:, None] - means[None], axis=2)
-        if len(means) > 1:
-            distances[side] = round(float(pairs[np.triu_indices(len(means), 1)].mean()), 6)
-    return distances
-
-
 def _open(model: str | Path) -> SentenceTransformerEncoder:
-    if folder.is_debiased(Path(model).expanduser()):
-        hint = f"name the model inside, {Path(model) / folder.MODEL}"
+    if files_in(Path(model).expanduser())[0].is_file():
+        hint = f"name the model inside, {Path(model) / MODEL}"
         raise PanglotError("this model is debiased already", file=model, hint=hint)
     encoder = load(model)
     if not isinstance(encoder, SentenceTransformerEncoder):
@@ -245,3 +243,117 @@ def _open(model: str | Path) -> SentenceTransformerEncoder:
         hint = "name a folder or a hub model. In Python, panglot.debiasing.correction.Debiased wraps any encoder"
         raise PanglotError(problem, field="model", hint=hint)
     return encoder
+
+
+def _write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> None:
+    """Write a folder with the model of the folder ``base`` and its debiasing.
+
+    Files of the model are hard links if the file system allows them.
+    """
+    modules = _modules_of(base, debiasing.method, by_language=debiasing.needs_language)
+    with atomic_folder(output) as part:
+        for path in model_files(base):
+            target = part / MODEL / path.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Files of the hub's cache are symbolic links. The hard link must be to the file behind them.
+            try:
+                os.link(path.resolve(), target)
+            except OSError:  # Another device, or a file system without links.
+                shutil.copyfile(path, target)
+        make_portable(part / MODEL)
+        if not debiasing.needs_language:
+            _write_dense(part / _DENSE, debiasing)
+        model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
+        # The digest of the model shows later whether somebody has replaced it under its debiasing.
+        save(debiasing, part, {**metadata, "model": model})
+        metadata = {**metadata, "model": {**metadata["model"], "name": shareable(metadata["model"]["name"])}}
+        settings = base / "config_sentence_transformers.json"
+        if settings.is_file():
+            shutil.copyfile(settings, part / settings.name)
+        write_json(part / "modules.json", modules)
+        write_text(part / "README.md", _card(output, base, debiasing, metadata))
+
+
+def _modules_of(base: Path, method: str, *, by_language: bool) -> list[dict[str, Any]]:
+    """Return the ``modules.json`` of the model in ``base`` with the debiasing at its end.
+
+    An affine map for all languages is a linear layer, for which sentence-transformers has a module. If the debiasing
+    is ``by_language``, the first module is replaced by one of panglot, which passes the text on to panglot's last
+    module. Models with modules of their own, or that then do not begin with a transformer, are refused.
+    """
+    file = base / "modules.json"
+    hint = "save the model with SentenceTransformer(…).save_pretrained, or choose another model"
+    try:
+        entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
+        kinds = [str(module["type"]) for module in entries]
+        # The first module often has an empty path, which is the model's folder itself.
+        found = [{**module, "path": "/".join(filter(None, (MODEL, str(module["path"]))))} for module in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PanglotError(f"the list of modules cannot be read: {error}", file=file, hint=hint) from error
+    if not found or any(not kind.startswith("sentence_transformers.") for kind in kinds):
+        raise PanglotError("only models with sentence-transformers' own modules are debiased", file=file, hint=hint)
+    if not by_language:
+        more = [(_DENSE, f"{_THEIRS}.Dense"), ("normalize", _NORMALIZE)]
+        # The layer may have a bias, which is fitted on vectors of unit length.
+        if not kinds[-1].endswith(".Normalize"):
+            more.insert(0, ("unit", _NORMALIZE))
+        return [*found, *(_module(number, *each) for number, each in enumerate(more, len(found)))]
+    if not kinds[0].endswith(".Transformer"):
+        problem = f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}"
+        raise PanglotError(problem, file=file, hint="use lsar or leace, or a transformer")
+    first = {**found[0], "type": f"{_OURS}.TextTransformer"}
+    return [first, *found[1:], _module(len(found), "", f"{_OURS}.DebiasingModule")]
+
+
+def _module(number: int, path: str, kind: str) -> dict[str, Any]:
+    return {"idx": number, "name": str(number), "path": path, "type": kind}
+
+
+def _write_dense(folder: Path, debiasing: Debiasing) -> None:
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    weight, bias = debiasing.affine()
+    arrays = {"linear.weight": weight} if bias is None else {"linear.weight": weight, "linear.bias": bias}
+    floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    save_file(floats, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
+    size = {"in_features": debiasing.dimension, "out_features": debiasing.dimension}
+    identity = "torch.nn.modules.linear.Identity"
+    write_json(folder / "config.json", {**size, "bias": bias is not None, "activation_function": identity})
+
+
+def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
+    trust = ", trust_remote_code=True" if debiasing.needs_language else ""
+    needs = (
+        "Plain sentence-transformers needs panglot installed and `trust_remote_code=True`, which allows it to import"
+        " two modules of panglot. This folder holds no code. Languages are detected, or given for a whole call:"
+        f' `encode_query(texts, language="{debiasing.languages[0]}")`. Without panglot, open the folder `{MODEL}` for'
+        " the model as it was."
+        if debiasing.needs_language
+        else "Plain sentence-transformers opens this folder without panglot."
+    )
+    sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in metadata.get("on", ()))
+    method = f"`{debiasing.method}`" + (f" at strength {debiasing.strength:g}" if debiasing.strength < 1 else "")
+    if debiasing.whiten is not None:
+        method += f" and whitening within translations (shrinkage {debiasing.whiten:g})"
+    origin = origin_of(metadata["model"]["name"], base)
+    known = [(str(each["name"]), {"source": str(each.get("source", ""))}) for each in metadata.get("on", ())]
+    return f"""---
+{card_metadata(output.name, origin, debiasing.languages, known)}
+---
+
+# {output.name}
+
+`{metadata["model"]["name"]}` with its language bias reduced by {method}, without training, fitted by
+[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{HEAD}` has the settings.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{output.name}"{trust})  # the path of this folder
+questions = model.encode_query(["Where does the river end?"])
+```
+
+{needs}
+"""

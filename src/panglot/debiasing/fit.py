@@ -297,3 +297,17 @@ def _by_group(vectors: npt.ArrayLike, groups: Sequence[str]) -> dict[str, Double
 def _too_large(rank: int, most: int, reason: str) -> PanglotError:
     problem = f"`rank` must be at most {most} for {reason}, got {rank}"
     return PanglotError(problem, field="rank", hint=f"give {most} or less")
+
+
+def spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | None = None) -> dict[str, float]:
+    """Return the mean distance between the mean vectors of two languages by side, corrected by ``debiasing``."""
+    distances: dict[str, float] = {}
+    for side, by_language in samples.items():
+        vectors = {code: each.vectors for code, each in by_language.items() if len(each.vectors)}
+        if debiasing is not None:
+            vectors = {code: debiasing.apply(each, [code] * len(each), side) for code, each in vectors.items()}
+        means = np.stack([np.mean(each, axis=0, dtype=np.float64) for each in vectors.values()])
+        pairs = np.linalg.norm(means[:, None] - means[None], axis=2)
+        if len(means) > 1:
+            distances[side] = round(float(pairs[np.triu_indices(len(means), 1)].mean()), 6)
+    return distances

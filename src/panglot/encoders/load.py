@@ -77,8 +77,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
     # "remedy.json" is what folders written before version 0.1 have.
     if any((folder / name).is_file() for name in ("debiasing.json", "remedy.json")):
         # Debiasing is a later stage, but a user opens every model by this one function.
-        from panglot.debiasing.correction import Debiased
-        from panglot.debiasing.folder import MODEL, open_debiasing
+        from panglot.debiasing.correction import MODEL, Debiased, open_debiasing
 
         named = {"name": folder.name} | options
         debiasing = open_debiasing(folder)

@@ -17,10 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
-from panglot.data.document_rows import DOCUMENT_FIELDS, name_language
 from panglot.data.files import BOM
 from panglot.data.letters import LONE_SURROGATE
-from panglot.data.rows import as_text
+from panglot.data.rows import DOCUMENT_FIELDS, as_text, name_language
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
 from panglot.service.batcher import Limits

@@ -16,9 +16,8 @@ from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, explain_write
 from panglot.data.language import joins_sentences
 from panglot.data.sentences import spans
-from panglot.translation.engines import Direction, EngineError, check_answer
+from panglot.translation.engines import Direction, EngineError, Route, Step, check_answer
 from panglot.translation.quality import language_of_answers
-from panglot.translation.routes import Route, Step
 
 #: Maximum length of a sentence in characters. Engines cut off the rest of longer ones, or take minutes for it.
 _MAX_SENTENCE = 600

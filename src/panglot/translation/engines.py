@@ -1,4 +1,4 @@
-"""The interface of a translation engine, and engines behind HTTP: LibreTranslate and chat models."""
+"""The interface of a translation engine, routes from one language to another, and engines behind HTTP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -69,6 +70,94 @@ class Direction(NamedTuple):
     version: str
     source: str
     target: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One engine from one language into another."""
+
+    engine: Engine
+    source: str
+    target: str
+
+    @property
+    def direction(self) -> Direction:
+        """Its key in the store."""
+        return Direction(self.engine.name, self.engine.version(self.source, self.target), self.source, self.target)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One step, or two with a third language between."""
+
+    source: str
+    target: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{step.target} ({step.engine.name})" for step in self.steps]
+        return " → ".join([self.source, *parts])
+
+
+#: Languages tried in the middle of a route, beside those that an engine lists.
+_PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
+_SHOWN = 30
+
+
+def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | None:
+    """Return the route of a pair: the first engine that has it, else two steps, else None.
+
+    Of two steps, those of the earliest engines are taken, with English in the middle before other languages. If a
+    language has a region or variant, an engine that knows only the language reads it.
+    """
+    codes = tuple(dict.fromkeys((source, source.split("-", 1)[0])))
+    for code in codes:
+        if direct := _step(engines, code, target):
+            return Route(source, target, (direct,))
+    ways: list[tuple[tuple[int, int, int], Route]] = []
+    for code in codes:
+        listed = sorted({to for engine in engines for to in engine.targets(code) or ()})
+        for place, pivot in enumerate(dict.fromkeys((*_PIVOTS, *listed))):
+            if pivot in (source, code, target):
+                continue
+            first, second = _step(engines, code, pivot), _step(engines, pivot, target)
+            if first and second:
+                rank = [next(i for i, e in enumerate(engines) if e is step.engine) for step in (first, second)]
+                ways.append(((sum(rank), place, max(rank)), Route(source, target, (first, second))))
+    return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+def shortest_route(engines: Sequence[Engine], sources: Sequence[str], target: str) -> Route:
+    """Return the shortest route from one of several languages. English, then the order given, breaks ties.
+
+    Raises:
+        PanglotError: There is none. The error says what the engines reach.
+    """
+    ordered = sorted(dict.fromkeys(sources), key=lambda code: code.split("-", 1)[0] != "en")
+    routes = [route for code in ordered if (route := find_route(engines, code, target))]
+    if not routes:
+        raise _no_route(engines, sources, target)
+    return min(routes, key=lambda route: len(route.steps))
+
+
+def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
+    names = ", ".join(engine.name for engine in engines) or "none"
+    near = {to: engine.name for engine in engines[::-1] for code in sources for to in engine.targets(code) or ()}
+    far = {
+        to: pivot for pivot in sorted(near, reverse=True) for engine in engines for to in engine.targets(pivot) or ()
+        if to not in near and to not in sources
+    }  # fmt: skip
+    ways = [f"{to} ({name})" for to, name in sorted(near.items())]
+    ways += [f"{to} (through {pivot})" for to, pivot in sorted(far.items())]
+    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
+    reach = f"they reach {', '.join(ways[:_SHOWN])}{more}" if ways else "they reach nothing from there"
+    problem = f"no route from {', '.join(sources)} to {target} with the available engines ({names}): {reach}"
+    hint = "leave the language out, install a pair for it, or name an engine that has it with --engine"
+    return PanglotError(problem, field="to", hint=hint)
+
+
+def _step(engines: Sequence[Engine], source: str, target: str) -> Step | None:
+    return next((Step(engine, source, target) for engine in engines if engine.serves(source, target)), None)
 
 
 class _Service:

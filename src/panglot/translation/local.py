@@ -1,7 +1,8 @@
-"""Engines on this machine: Apertium as a subprocess, Bergamot and CTranslate2 in this process."""
+"""Engines on this machine: Apertium as a subprocess, Bergamot and CTranslate2. All engines are opened by name here."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,12 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from panglot._environment import require
+from panglot._environment import install_command, require
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
 from panglot.data.language import canonical, canonical_or_none
 from panglot.data.letters import lines_of
-from panglot.translation.engines import Engine, EngineError, check_answer
+from panglot.translation.engines import Chat, Engine, EngineError, LibreTranslate, check_answer
 
 # Characters with a meaning in the stream format.
 _RESERVED = re.compile(r"[\\\[\]{}$/<>@*#+]")
@@ -287,3 +288,39 @@ class CTranslate2(Engine):
         import ctranslate2
 
         return ctranslate2.Translator(str(self.folder), device=self.device)
+
+
+#: What ``--engine`` takes.
+_KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
+
+
+def open_engines(names: Sequence[str]) -> list[Engine]:
+    """Return the engines of ``NAME`` or ``NAME=PLACE``. ``auto`` opens those that are installed, Bergamot first."""
+    engines: list[Engine] = []
+    for name in names or ["auto"]:
+        if name != "auto":
+            engines.append(_open(name))
+            continue
+        for installed in ("bergamot", "apertium"):
+            with contextlib.suppress(PanglotError):  # It is not installed.
+                engines.append(_open(installed))
+    if not engines:
+        ways = f"`apt-get install apertium apertium-eng-spa`, `{install_command('bergamot')}`"
+        hint = f"install one ({ways}), or name one: {', '.join(_KINDS)}"
+        raise PanglotError("no translation engine is installed", field="engine", hint=hint)
+    return engines
+
+
+def _open(text: str) -> Engine:
+    name, _, place = text.partition("=")
+    if name == "apertium":
+        return Apertium(place or "apertium")
+    if name == "bergamot":
+        return Bergamot()
+    with_place = {"ctranslate2": CTranslate2, "libretranslate": LibreTranslate, "chat": Chat}
+    if name not in with_place:
+        raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(_KINDS)}")
+    if not place:
+        kind = next(kind for kind in _KINDS if kind.startswith(name))
+        raise PanglotError(f"the engine {name} needs a place, got none", field="engine", hint=f"write {kind}")
+    return with_place[name](place)

@@ -15,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
+from panglot.data.columns import store
 from panglot.data.convert import check_folder
+from panglot.data.language import canonical
+from panglot.encoders.protocol import Side
 from panglot.translation.by_sentence import SentenceCounts, Store, translate_texts
-from panglot.translation.engines import Engine
+from panglot.translation.engines import Engine, Route, shortest_route
 from panglot.translation.quality import Thresholds, filter_reasons
-from panglot.translation.routes import Job, Route, Side, plan
 
 #: The file of origins in the folder of a translated collection.
 _ORIGINS_FILE = "provenance.arrow"
@@ -29,6 +32,63 @@ _ORIGINS_FILE = "provenance.arrow"
 _CHUNK = 10_000
 #: Marks rows whose translation is far from the source: texts, translations, groups, side → one mark per row.
 SimilarityFilter = Callable[[Sequence[str], Sequence[str], Sequence[str], Side], Sequence[bool]]
+
+
+class Job(NamedTuple):
+    """One text to translate: a row of the table of its side, and the route from its language into the target."""
+
+    side: Side
+    row: int
+    route: Route
+
+
+def plan(
+    collection: Collection, targets: Sequence[str], engines: Sequence[Engine], *,
+    sources: Sequence[str] | None = None, questions_only: bool = False,
+) -> list[Job]:  # fmt: skip
+    """Return the texts to translate, by target language, then side, then row.
+
+    A group that has a version in the target language is skipped. Of several versions, one with the shortest route is
+    translated, English before others. If a group has several texts in that language, all of them are translated.
+    """
+    codes = list(dict.fromkeys(canonical(code) for code in targets))
+    allowed = {canonical(code) for code in sources} if sources else set(collection.languages)
+    if unknown := sorted(allowed - set(collection.languages)):
+        hint = f"choose from {', '.join(collection.languages)}"
+        raise PanglotError(f"{collection.name} has no text in {', '.join(unknown)}", field="from", hint=hint)
+    tables: tuple[tuple[Side, pa.Table], ...] = (("question", collection.questions), ("passage", collection.passages))
+    jobs: list[Job] = []
+    for target in codes:
+        routes: dict[tuple[str, ...], Route] = {}
+        for side, table in tables[: 1 if questions_only else 2]:
+            languages: list[str] = table["language"].to_pylist()
+            groups: list[str] = table["group"].to_pylist()
+            versions: dict[str, dict[str, None]] = {}
+            for group, language in zip(groups, languages, strict=True):
+                versions.setdefault(group, {})[language] = None
+            for row, (group, language) in enumerate(zip(groups, languages, strict=True)):
+                usable = tuple(code for code in versions[group] if code in allowed)
+                if target in versions[group] or not usable:
+                    continue
+                if usable not in routes:
+                    routes[usable] = shortest_route(engines, usable, target)
+                if routes[usable].source == language:
+                    jobs.append(Job(side, row, routes[usable]))
+    if not jobs:
+        problem = f"{collection.name} already has all of {', '.join(codes)}"
+        raise PanglotError(problem, field="to", hint="name other languages with --to")
+    return jobs
+
+
+def head(collection: Collection, questions: int) -> Collection:
+    """Return the first questions, by group and in all languages, and the passages that they are judged with."""
+    groups: list[str] = collection.questions["group"].to_pylist()
+    chosen = set(list(dict.fromkeys(groups))[:questions])
+    kept = np.array([group in chosen for group in groups], np.bool_)
+    passages = np.zeros(collection.passages.num_rows, np.bool_)
+    judged = collection.qrels
+    passages[judged["passage"].to_numpy()[kept[judged["question"].to_numpy()]]] = True
+    return collection.keep(kept, passages)
 
 
 class Origin(NamedTuple):
@@ -69,8 +129,7 @@ def _write_origins(path: Path, origins: Sequence[Origin]) -> None:
     distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
     schema = pa.schema([(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields])
     table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-        out.write_table(table)
+    store(table.to_batches(), schema, path)
 
 
 def translate(

@@ -12,12 +12,10 @@ import pyarrow as pa
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, mark_folder
 from panglot.data.collection import Collection, Text
-from panglot.data.document_rows import name_language
 from panglot.data.files import RowError, files, numbered_lines, parse_object
 from panglot.data.formats.trec import export_ids, judged_twice, whole_number
-from panglot.data.ingest import Ingested
 from panglot.data.language import canonical
-from panglot.data.rows import as_text
+from panglot.data.rows import as_text, name_language
 
 _NO_LANGUAGE = "no language"
 
@@ -29,6 +27,7 @@ def read(
     split: str | None = None,
     language: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    rejected: list[RowError] | None = None,
 ) -> Collection:
     """Read a BEIR folder, plain or gzipped.
 
@@ -42,15 +41,31 @@ def read(
         split: Which ``qrels/SPLIT.tsv``. By default it is test, else the only one.
         language: The language of lines without one.
         metadata: What else is known about it.
+        rejected: A list to which lines that cannot be used are added, instead of an error. Of a pair that is judged
+            twice with different scores, neither line is used.
 
     Raises:
         PanglotError: A file is broken or missing, a judgement names a text that is not there, or a pair is judged
-            twice with different scores.
+            twice with different scores. With ``rejected``: a file is missing or not UTF-8, or no line of it has a
+            language.
     """
-    found = read_usable(folder, name=name, split=split, language=language, metadata=metadata)
-    if found.rejected:
-        raise _first_of_many(found.rejected)
-    return found.collection
+    judged_in = _qrels_file(folder, split)
+    broken: list[RowError] = []
+    passages = list(_texts(files(folder, "corpus.jsonl")[0], language, broken))
+    asking = list(_texts(files(folder, "queries.jsonl")[0], language, broken))
+    known = ({text.id for text in asking}, {text.id for text in passages})
+    judgements = _judgements(judged_in, known, broken)
+    if rejected is not None:
+        rejected += broken
+    elif broken:
+        raise _first_of_many(broken)
+    asked = {question for question, _ in judgements}
+    questions = [text for text in asking if text.id in asked]
+    facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(metadata or {})}
+    if equal := len(asked & known[1]):
+        facts["equal_ids"] = str(equal)
+    rows = ((question, passage, relevance) for (question, passage), relevance in judgements.items())
+    return Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
 
 
 def _first_of_many(rejected: Sequence[RowError]) -> PanglotError:
@@ -62,37 +77,6 @@ def _first_of_many(rejected: Sequence[RowError]) -> PanglotError:
         f"{first.problem} ({more:,} more faults: `panglot data check` lists them, and `--on-error skip` skips them)"
     )
     return replace(first, problem=problem).error()
-
-
-def read_usable(
-    folder: Path,
-    *,
-    name: str = "",
-    split: str | None = None,
-    language: str | None = None,
-    metadata: Mapping[str, str] | None = None,
-) -> Ingested:
-    """Read a BEIR folder as :func:`read` does, without the lines that cannot be used, and return these too.
-
-    Of a pair that is judged twice with different scores, neither line is used.
-
-    Raises:
-        PanglotError: A file is missing or not UTF-8, or no line of it has a language.
-    """
-    judged_in = _qrels_file(folder, split)
-    rejected: list[RowError] = []
-    passages = list(_texts(files(folder, "corpus.jsonl")[0], language, rejected))
-    asking = list(_texts(files(folder, "queries.jsonl")[0], language, rejected))
-    known = ({text.id for text in asking}, {text.id for text in passages})
-    judgements = _judgements(judged_in, known, rejected)
-    asked = {question for question, _ in judgements}
-    questions = [text for text in asking if text.id in asked]
-    facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(metadata or {})}
-    if equal := len(asked & known[1]):
-        facts["equal_ids"] = str(equal)
-    rows = ((question, passage, relevance) for (question, passage), relevance in judgements.items())
-    made = Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
-    return Ingested(made, rejected)
 
 
 def write(collection: Collection, folder: Path, *, split: str = "test") -> None:

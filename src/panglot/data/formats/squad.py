@@ -20,6 +20,7 @@ from panglot.data.ingest import LARGE
 from panglot.data.language import canonical_or_none
 from panglot.data.rows import set_aside
 from panglot.data.sentences import sentence_at, spans
+from panglot.data.transform import unique
 
 _NO_WORDS, _ANSWERED_BY_NONE = "sentences without words", "questions answered by a sentence without words"
 _LEAST_WEIGHT = 4
@@ -194,9 +195,7 @@ def collect(
                 if answer not in pool:
                     left_out[_ANSWERED_BY_NONE] += 1
                     continue
-                times[question.id] += 1
-                again = f"~{times[question.id]}" if times[question.id] > 1 else ""
-                identity = f"{language}-{question.id}{again}"
+                identity = f"{language}-{unique(question.id, times)}"
                 questions.append(Text(identity, language, identity, question.text))
                 qrels.append((identity, pool[answer], 1))
                 qrels += [(identity, other, 0) for other in sorted({*pool.values()} - {pool[answer]})]

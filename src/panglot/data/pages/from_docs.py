@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 from panglot._environment import require
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
-from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows, name_language
-from panglot.data.files import ending_of
+from panglot.data.files import TABLES, ending_of
 from panglot.data.language import canonical
 from panglot.data.letters import LONE_SURROGATE
 from panglot.data.names import summary
-from panglot.data.pages import html, messages, restructured
-from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, place_of, positions, text_section
-from panglot.data.pages.versions import join_declared
-from panglot.data.rows import as_text
+from panglot.data.pages import html, messages
+from panglot.data.pages.sections import DOUBTFUL, Place, Section, place_of, tie
+from panglot.data.pages.text import pdf_sections, rst_sections, text_section
+from panglot.data.rows import DOCUMENT_FIELDS, as_text, document_rows, name_language
 from panglot.data.sentences import sentence_at
 
 #: How a section can become a question and a passage.
@@ -97,11 +96,11 @@ def sections(
         languages = ", ".join(f"{code} {number:,}" for code, number in detected.most_common())
         doubt = f" ({doubtful:,} of them by too little text, or in doubt: see --language)" if doubtful else ""
         notes.append(f"files that do not state their language, by the language that was detected: {languages}{doubt}")
-    found, refused = join_declared(found, given)
+    groups, refused = tie(found, given)
     if refused:
         problem = "pages that declare versions of which two are in one language, so that the declaration is ignored"
         notes.append(f"{problem}: {refused:,}")
-    return Sections(_tied(_once(found)), left_out, notes)
+    return Sections(groups, left_out, notes)
 
 
 def read(
@@ -207,7 +206,7 @@ _WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = dict(
 )
 _PAGES: Mapping[str, Callable[[Path, Place], Iterator[Section]]] = {
     "html": html.html_sections, "htm": html.html_sections, "xhtml": html.html_sections,
-    "md": html.markdown_sections, "markdown": html.markdown_sections, "rst": restructured.sections,
+    "md": html.markdown_sections, "markdown": html.markdown_sections, "rst": rst_sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
     "txt": text_section, "text": text_section, "pdf": pdf_sections,
 }  # fmt: skip
@@ -295,46 +294,3 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Sect
             place.whole if code else page, stated, values["group"], 2, values["title"], values["text"], "",
             name=values["id"] if have_ids else "", fields=fields,
         )  # fmt: skip
-
-
-def _once(found: Sequence[Section]) -> list[Section]:
-    """Return the sections, with the source of several translations only once.
-
-    Files that are translated to different degrees give different parts of a source. The longest is kept.
-    """
-    longest: dict[tuple[str, str, str], Section] = {}
-    for section in found:
-        if section.translated:
-            known = longest.setdefault((section.page, section.language, section.anchor), section)
-            if len(section.text) > len(known.text):
-                longest[section.page, section.language, section.anchor] = section
-    kept = set(map(id, longest.values()))
-    return [section for section in found if not section.translated or id(section) in kept]
-
-
-def _by_group(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
-    """Return the rows of a table by group. A row without a group, or not alone in it and its language, stays alone."""
-    found: dict[str, list[Section]] = defaultdict(list)
-    for language, sections in versions.items():
-        times = Counter(section.anchor for section in sections)
-        for number, section in enumerate(sections, 1):
-            alone = not section.anchor or times[section.anchor] > 1
-            found[f"@{language}.{number}" if alone else section.anchor].append(section)
-    return found
-
-
-def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
-    """Return the versions of each section, by the name of their group."""
-    pages: dict[str, dict[str, list[Section]]] = defaultdict(lambda: defaultdict(list))
-    for section in found:
-        pages[section.page][section.language].append(section)
-    groups: dict[str, list[Section]] = defaultdict(list)
-    # A group's name must not depend on where the documents are on this machine.
-    shared = os.path.commonpath([Path(page).parent for page in pages]) if pages else ""
-    for page, versions in pages.items():
-        name = Path(page).relative_to(shared).as_posix()
-        # Rows of a table are translations only if it says so: rows of two languages may have equal numbers by chance.
-        tie = _by_group if ending_of(Path(page)) in (*TABLES, "json") else positions
-        for key, members in tie(versions).items():
-            groups[f"{name}#{key}"] += members
-    return groups

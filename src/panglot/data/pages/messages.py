@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from panglot._errors import PanglotError, located
 from panglot._files import digest
-from panglot.data.files import numbered_lines, read_xml
+from panglot.data.files import local_name, numbered_lines, read_xml
 from panglot.data.language import canonical, canonical_or_none
 from panglot.data.pages.sections import Place, Section
 
@@ -87,7 +87,7 @@ def xliff(path: Path, place: Place) -> Iterator[Section]:
     ``--language`` is the source's.
     """
     root = read_xml(path)
-    for file in (element for element in root.iter() if _name(element) == "file"):
+    for file in (element for element in root.iter() if local_name(element) == "file"):
         source = place.given or file.get("source-language") or root.get("srcLang") or ""
         target = file.get("target-language") or root.get("trgLang") or ""
         if not source or not target:
@@ -113,7 +113,7 @@ def _translatable(parent: Element, wanted: bool, place: Place) -> Iterator[Eleme
     """Yield the units below an element that nothing marks with ``translate="no"``."""
     for element in parent:
         translate = {"yes": True, "no": False}.get(element.get("translate", ""), wanted)
-        if _name(element) not in ("trans-unit", "unit"):
+        if local_name(element) not in ("trans-unit", "unit"):
             yield from _translatable(element, translate, place)
         elif translate:
             yield element
@@ -182,15 +182,15 @@ def _unit(unit: Element, target: str, place: Place) -> _Pair | None:
     """Return the pair of a unit of version 1.2, or of a unit of version 2 with its segments, if it is translated."""
     kind = " ".join(unit.get(key) or "" for key in ("restype", "type", "resname", "name"))
     # A proposal (`alt-trans`), a match or a note is no child of these.
-    parts = [each for each in unit if _name(each) in ("segment", "ignorable")] or [unit]
+    parts = [each for each in unit if local_name(each) in ("segment", "ignorable")] or [unit]
     sources: list[str] = []
     targets: list[tuple[int, str]] = []
     for number, part in enumerate(parts, 1):
-        source = " ".join(_text(each) for each in part if _name(each) == "source")
-        own = [each for each in part if _name(each) == "target" and _is_in(each, target)]
+        source = " ".join(_text(each) for each in part if local_name(each) == "source")
+        own = [each for each in part if local_name(each) == "target" and _is_in(each, target)]
         states = {part.get("state", ""), *(each.get("state", "") for each in own)}
         texts = [text for each in own if (text := _text(each))]
-        if source and (len(texts) != 1 or states & _UNFINISHED) and _name(part) != "ignorable":
+        if source and (len(texts) != 1 or states & _UNFINISHED) and local_name(part) != "ignorable":
             place.left_out[_NOT_FINISHED if texts else _NOT_TRANSLATED] += 1
             return None
         sources.append(source)
@@ -212,12 +212,8 @@ def _text(element: Element) -> str:
     def pieces(each: Element) -> Iterator[str]:
         yield each.text or ""
         for child in each:
-            if _name(child) not in _CODES:
+            if local_name(child) not in _CODES:
                 yield from pieces(child)
             yield child.tail or ""
 
     return " ".join("".join(pieces(element)).split())
-
-
-def _name(element: Element) -> str:
-    return element.tag.rpartition("}")[2]

@@ -1,24 +1,20 @@
-"""Sections of documents: their language, and which of them are versions of one another. Those of text and PDF files."""
+"""Sections of documents: their language, and which of them are versions of one another."""
 
 from __future__ import annotations
 
-import io
-import logging
-import re
-import unicodedata
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from panglot._errors import PanglotError, first_line
+from panglot._errors import PanglotError
 from panglot.data import names
-from panglot.data.files import read_bytes, read_text
-from panglot.data.language import NO_LANGUAGE, canonical_or_none, identify
-from panglot.data.letters import unspaced_letters
-from panglot.data.names import contradicts
+from panglot.data.columns import DisjointSets
+from panglot.data.files import TABLES, ending_of
+from panglot.data.language import NO_LANGUAGE, identify
 
 DOUBTFUL = "doubtful"
 """The key of :attr:`Place.detected` under which doubtful detections are counted, beside languages."""
@@ -145,7 +141,103 @@ def place_of(path: Path, given: str | None = None, root: Path | None = None) -> 
     return Place(page, whole, given or "", tuple(pieces), root)
 
 
-def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
+def tie(found: Sequence[Section], roots: Iterable[Path]) -> tuple[dict[str, list[Section]], int]:
+    """Return the versions of each section by the name of their group.
+
+    The number behind them is that of the pages that declare to be versions of each other, and cannot be. ``roots`` are
+    the paths that were read.
+    """
+    joined, refused = _join_declared(found, roots)
+    pages: dict[str, dict[str, list[Section]]] = defaultdict(lambda: defaultdict(list))
+    for section in _once(joined):
+        pages[section.page][section.language].append(section)
+    groups: dict[str, list[Section]] = defaultdict(list)
+    # A group's name must not depend on where the documents are on this machine.
+    shared = os.path.commonpath([Path(page).parent for page in pages]) if pages else ""
+    for page, versions in pages.items():
+        name = Path(page).relative_to(shared).as_posix()
+        # Rows of a table are translations only if it says so: rows of two languages may have equal numbers by chance.
+        by_key = _by_group if ending_of(Path(page)) in (*TABLES, "json") else _by_position
+        for key, members in by_key(versions).items():
+            groups[f"{name}#{key}"] += members
+    return groups, refused
+
+
+def _join_declared(found: Sequence[Section], roots: Iterable[Path]) -> tuple[list[Section], int]:
+    """Give pages that declare to be versions of each other one name, and return the number of pages that cannot be.
+
+    Pages whose paths differ only in the language need to say nothing. Those with translated names, such as
+    ``guide.html`` and ``leitfaden.html``, can be tied only by what they declare.
+
+    Pages are joined if they name the same ``group``, or if each links to the other by ``<link rel="alternate"
+    hreflang>``. One link alone does not count, because templates link every page to the start page of a language. Two
+    pages in one language are no versions, so a set with them is left as it is.
+
+    Args:
+        found: The sections of all pages.
+        roots: The folders that were read, which are where ``/`` of a link may begin.
+    """
+    pages = {section.page: section for section in reversed(found)}
+    known = {_normal(section.url): section.page for section in found if section.url}
+    known |= {os.path.normpath(section.file): section.page for section in found}
+    folders = [root for root in roots if root.is_dir()]
+    sets = DisjointSets[str]()
+    groups: dict[str, list[str]] = defaultdict(list)
+    links: set[tuple[str, str]] = set()
+    for section in found:
+        if section.group:
+            groups[section.group].append(section.page)
+        for link in section.alternates:
+            there = next((known[each] for each in _places(link, section.file, folders) if each in known), section.page)
+            links.add((section.page, there))
+    for members in groups.values():
+        sets.join(members)
+    for here, there in sorted(links):
+        if here != there and (there, here) in links:
+            sets.join([here, there])
+    languages: dict[str, Counter[str]] = defaultdict(Counter)
+    for page, language in dict.fromkeys((section.page, section.language) for section in found):
+        languages[sets.first(page)][language] += 1
+    refused = {page for page in pages if max(languages[sets.first(page)].values()) > 1}
+    return [s if s.page in refused else replace(s, page=sets.first(s.page)) for s in found], len(refused)
+
+
+def _normal(address: str) -> str:
+    """Return an address without what does not name another page.
+
+    >>> _normal("https://example.org/de/leitfaden/#start")
+    'https://example.org/de/leitfaden'
+    """
+    return address.partition("#")[0].rstrip("/")
+
+
+def _places(link: str, file: Path, roots: Iterable[Path]) -> Iterator[str]:
+    """Yield what a link may mean: the address of a page, or the path of a file."""
+    yield _normal(link)
+    parts = urlsplit(link)
+    path = unquote(parts.path)
+    bases = roots if parts.netloc or path.startswith("/") else [file.parent]
+    for base in bases:
+        place = os.path.normpath(base / path.lstrip("/"))
+        yield from (place, f"{place}.html", os.path.join(place, "index.html"))  # noqa: PTH118  (as normpath has it)
+
+
+def _once(found: Sequence[Section]) -> list[Section]:
+    """Return the sections, with the source of several translations only once.
+
+    Files that are translated to different degrees give different parts of a source. The longest is kept.
+    """
+    longest: dict[tuple[str, str, str], Section] = {}
+    for section in found:
+        if section.translated:
+            known = longest.setdefault((section.page, section.language, section.anchor), section)
+            if len(section.text) > len(known.text):
+                longest[section.page, section.language, section.anchor] = section
+    kept = set(map(id, longest.values()))
+    return [section for section in found if not section.translated or id(section) in kept]
+
+
+def _by_position(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
     """Return the versions of each section of one page, by a key.
 
     ``versions`` are the sections of each language, in the page's order. They are tied by anchor if it occurs in several
@@ -168,142 +260,12 @@ def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Secti
     return found
 
 
-# Lines of less are verse, lists or tables, whose ends mean something.
-_WIDE = 40
-# Letters of a printed line differ in width, so that a full line may have fewer of them than the longest.
-_PRINTED = 0.8
-_ITEM = re.compile(r"(?:[-*+•‣▪◦·–—]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s")
-# Letters and ligatures as they are printed, which a search for the text would not match.
-_FORMS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc]+")
-# What a PDF gives for glyphs without a character: control characters, halves of surrogate pairs, non-characters.
-_NO_LETTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
-_RIGHT_TO_LEFT = re.compile("[\u05d0-\u05ea\u0620-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f]+")
-_BEGINS_WITH_STOP = re.compile(rf"^[.!?؟۔]\s*{_RIGHT_TO_LEFT.pattern}")
-_ENDS_WITH_STOP = re.compile(rf"{_RIGHT_TO_LEFT.pattern}[.!?؟۔]$")
-# Letters that stand only at the end of a word in Hebrew, Arabic, Persian or Urdu, or hardly ever there.
-_LAST, _FIRST = frozenset("ךםןףץةىےں"), frozenset("إآ")
-_FEWEST, _SHARE = 3, 0.05  # Words or lines that show the order, and the least share of words.
-# Programs write the name of a file where the title of the document belongs.
-_FILE_NAME = re.compile(r"(?i)^microsoft \w+ - |\.(?:docx?|odt|pptx?|xlsx?|indd|tex|dvi|pdf|html?)$|^untitled|^\W*$")
-
-
-def text_section(path: Path, place: Place) -> Iterator[Section]:
-    """Yield the one section of a text file. Lines that were wrapped are joined, and a file has no title."""
-    found = unwrapped(read_text(path))
-    page, language = place.settle(path, "", found)
-    yield Section(page, language, "", 0, "", found, "")
-
-
-def pdf_sections(path: Path, place: Place) -> Iterator[Section]:
-    """Yield a section per page of a PDF with text, by pypdf. The document's title heads them all.
-
-    The language that the file states counts if the text does not contradict it, because programs often state their
-    own. Pages without text, which are scans mostly, and glyphs without a character are left out and counted.
-
-    Raises:
-        PanglotError: The file is not a PDF, is damaged, needs a password, or has no text on any page.
-    """
-    title, stated, pages = _read_pdf(path, place)
-    whole = "\n".join(each for each in pages if each)
-    if not whole:
-        hint = "make a text layer by OCR, such as ocrmypdf"
-        raise PanglotError("the PDF has no text, so it is a scan or a picture", file=path, hint=hint)
-    place.left_out["pages of PDF without text"] += sum(not each for each in pages)
-    page, language = place.settle(path, "" if not stated or contradicts(whole, stated) else stated, whole)
-    for number, each in enumerate(pages, 1):
-        if each:
-            yield Section(page, language, "", 0, title, each, title, leaf=number)
-
-
-def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
-    """Return the title, the language that the file states, and the text of each page."""
-    import pypdf
-
-    # What it notes of small faults is of no use to the reader of a page.
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    content = read_bytes(path)
-    locked = False
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(content))
-        locked = reader.is_encrypted and not reader.decrypt("")
-        metadata: Any = reader.metadata
-        title = " ".join(str((metadata and metadata.title) or "").split())
-        catalog: Any = reader.trailer["/Root"]
-        stated = canonical_or_none(str(catalog.get("/Lang") or "")) or ""
-        raw_pages = [each.extract_text() or "" for each in reader.pages]
-    except Exception as error:  # pypdf raises errors of all kinds for damaged files.
-        problem = "the PDF needs a password" if locked else f"not a readable PDF: {first_line(error)}"
-        hint = "save it without one" if locked else "save or fetch it again"
-        raise PanglotError(problem, file=path, hint=hint) from error
-    pages = [_page_text(each, place) for each in raw_pages]
-    if problem := _visual_order("\n".join(pages)):
-        hint = "extract the text with another program, such as pdftotext, or index what the PDF was made from"
-        place.notes.append((path, f"{problem}. Fix: {hint}"))
-    return "" if _FILE_NAME.search(title) else title, stated, [unwrapped(each, printed=True) for each in pages]
-
-
-def _page_text(raw: str, place: Place) -> str:
-    found, lost = _NO_LETTER.subn("", raw.replace("\r\n", "\n"))
-    place.left_out["glyphs of PDF that stand for no character"] += lost
-    return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), found)
-
-
-def _visual_order(text: str) -> str:
-    """Return what a text in Hebrew or Arabic letters seems to have in the order in which it is seen, or "".
-
-    PDF files draw glyphs at places and do not say in which order they are read. Letters are in reverse order if words
-    begin with letters that only end words, or end with the Arabic article. Words may be if full stops begin lines.
-
-    >>> [_visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
-    ['', 'the letters of its words are in reverse order']
-    """
-    plain = "".join(letter for letter in text if unicodedata.category(letter) != "Mn")
-    words = [word for word in _RIGHT_TO_LEFT.findall(plain) if len(word) > 3]
-    ahead = sum(word[-1] in _LAST or word[0] in _FIRST or word.startswith("ال") for word in words)
-    back = sum(word[0] in _LAST or word[-1] in _FIRST or word.endswith("لا") for word in words)
-    if back >= _FEWEST and back > 3 * ahead and back > _SHARE * len(words):
-        return "the letters of its words are in reverse order"
-    lines = [line.strip() for line in plain.splitlines()]
-    first, last = (sum(map(bool, map(part.search, lines))) for part in (_BEGINS_WITH_STOP, _ENDS_WITH_STOP))
-    moved = first >= _FEWEST and first > 3 * last
-    return "full stops begin its lines, so the words may be in reverse order" if moved else ""
-
-
-def unwrapped(text: str, *, printed: bool = False) -> str:
-    r"""Return a text with one line per paragraph.
-
-    A line was wrapped if the first word of the next one would not have fit into the width of the paragraph. Blank
-    lines and items of lists begin a paragraph. ``printed`` lines are less even, and break words with hyphens.
-
-    >>> unwrapped("Puffins nest in burrows that they dig into\ngrassy cliffs.\n\n- one\n- two")
-    'Puffins nest in burrows that they dig into grassy cliffs.\n- one\n- two'
-    """
-    paragraphs: list[str] = []
-    for block in re.split(r"\n[^\S\n]*\n", text):
-        lines = [line for each in block.splitlines() if (line := " ".join(each.replace("\xad", "").split()))]
-        width = max(map(len, lines), default=0) * (_PRINTED if printed else 1)
-        paragraphs += lines[:1]
-        for before, line in pairwise(lines):
-            if _is_wrapped(before, line, width):
-                paragraphs[-1] = _joined(paragraphs[-1], line, printed=printed)
-            else:
-                paragraphs.append(line)
-    return "\n".join(paragraphs)
-
-
-def _is_wrapped(before: str, line: str, width: float) -> bool:
-    first = 1 if _joins(line[0]) else len(line.partition(" ")[0])
-    return width >= _WIDE and len(before) + 1 + first > width and not _ITEM.match(line)
-
-
-def _joined(before: str, line: str, *, printed: bool) -> str:
-    if before.endswith("-"):
-        broken = printed and before[-2:-1].isalpha() and line[0].islower()
-        return (before[:-1] if broken else before) + line
-    return before + ("" if _joins(before[-1]) and _joins(line[0]) else " ") + line
-
-
-def _joins(letter: str) -> bool:
-    """Return whether no blank belongs beside a letter: scripts without blanks between words, and their punctuation."""
-    wide = "\u3000" <= letter <= "\u303f" or "\uff00" <= letter <= "\uffef"
-    return wide or unspaced_letters().match(letter) is not None
+def _by_group(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
+    """Return the rows of a table by group. A row without a group, or not alone in it and its language, stays alone."""
+    found: dict[str, list[Section]] = defaultdict(list)
+    for language, sections in versions.items():
+        times = Counter(section.anchor for section in sections)
+        for number, section in enumerate(sections, 1):
+            alone = not section.anchor or times[section.anchor] > 1
+            found[f"@{language}.{number}" if alone else section.anchor].append(section)
+    return found

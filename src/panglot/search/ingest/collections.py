@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from panglot._errors import PanglotError, first_line
-from panglot.data.document_rows import DOCUMENT_FIELDS
+from panglot.data.rows import DOCUMENT_FIELDS
 from panglot.encoders.load import StoredVectors
 from panglot.search.document import MIXED, kind_of
 from panglot.search.ingest.vector_stores import SCHEMES, Row, collection_place, database_address, read_rows

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
-from panglot.data.document_rows import DOCUMENT_FIELDS, Rows, document_rows, name_language
 from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.data.letters import encodable
-from panglot.data.rows import as_text
+from panglot.data.rows import DOCUMENT_FIELDS, Rows, as_text, document_rows, name_language
 from panglot.search.document import MIXED, Document, Scalar, Value, count_kinds, join_kinds, kind_of
 
 

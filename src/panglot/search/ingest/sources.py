@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.data.document_rows import TABLES, document_rows
-from panglot.data.files import ending_of, read_json
-from panglot.data.ingest import row_files
+from panglot.data.files import TABLES, ending_of, read_json, row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
+from panglot.data.rows import document_rows
 from panglot.datasets import registry
 from panglot.search.ingest.documents import DocumentFile, Documents, LongDocuments, read_documents
 from panglot.search.ingest.passages import cut_documents
@@ -37,7 +36,7 @@ def find_documents(
     """Return the documents of a path, or the passages of a data set, for :meth:`panglot.search.index.Index.build`.
 
     Args:
-        name: A file of documents, as :func:`panglot.data.document_rows.document_rows` reads them; a page or a folder of
+        name: A file of documents, as :func:`panglot.data.rows.document_rows` reads them; a page or a folder of
             pages (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; an index;
             a BEIR folder or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
         data_dir: Folder that holds the known data sets.

@@ -1,17 +1,25 @@
-"""Join rows by group and text without holding their texts: find those that disagree, and where the others go."""
+"""Rows as columns: read files of ``group, language, question, passage`` in pieces, and join them without their texts.
+
+Arrow parses and checks a piece of some megabytes as columns. Only a piece in which something looks wrong is read again
+row by row, so that each broken row gets its own :class:`RowError`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.json as pj
 
-from panglot.data.collection import QRELS
+from panglot._errors import PanglotError
 from panglot.data.columns import (
-    BATCH,
     Bools,
     Ints,
     Ints32,
@@ -25,7 +33,159 @@ from panglot.data.columns import (
     ranks,
     smallest_together,
 )
-from panglot.data.rows import TEXT_FIELDS, to_batch
+from panglot.data.files import (
+    BOM,
+    RowError,
+    array_rows,
+    as_object,
+    decode,
+    empty_file,
+    ending_of,
+    is_parquet,
+    line_pieces,
+    line_text,
+    parse_object,
+)
+from panglot.data.language import canonical
+from panglot.data.rows import TEXT_FIELDS, Row, check_row, parquet_batches, table_rows
+
+#: A checked row. ``line`` counts from 1, ``language`` is canonical, and absent texts are null.
+ROWS = pa.schema([("line", pa.int32()), *((name, pa.string()) for name in TEXT_FIELDS), ("test_only", pa.bool_())])
+
+_TABLE_ROWS = 1024
+_PARSED = pa.schema([(name, pa.string()) for name in (*TEXT_FIELDS, "test_only")])
+# Arrow's JSON reader takes these numbers, and JSON has no such.
+_INFINITE = re.compile(rb"[:\[,]\s*-?Inf(?!inity)")
+
+
+class Piece(NamedTuple):
+    """Successive rows of a file: those that can be read, as :data:`ROWS`, and those that cannot, both by line."""
+
+    rows: pa.RecordBatch
+    errors: Sequence[RowError] = ()
+
+
+def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
+    """Yield the rows of a JSON lines, Parquet, CSV or TSV file, or of a JSON array, in order.
+
+    ``language`` is that of rows that name none. A gzip file that is cut short yields the lines before the cut, and an
+    error for the first line after it. A file that cannot be read as a whole raises one: it is missing or empty, or
+    lacks a column.
+    """
+    if is_parquet(path):
+        line = 1
+        needed = ("passage",) if language else ("language", "passage")
+        for batch in parquet_batches(path, needed, ("language", "group", "question", "id", "test_only")):
+            yield _check_table(batch, line, path, language)
+            line += batch.num_rows
+        return
+    if ending_of(path) in ("csv", "tsv"):
+        table = table_rows(path, {"passage": "passage"})
+        while some := list(islice(table, _TABLE_ROWS)):
+            yield _check_each(some, path, language)
+        return
+    if (found := array_rows(path)) is not None:
+        yield _check_each(enumerate(found, 1), path, language)
+        return
+    is_empty = True
+    try:
+        for line, data in line_pieces(path):
+            is_empty = is_empty and not data.removeprefix(BOM).strip()
+            yield check_lines(data, line, path, language)
+    except PanglotError as error:
+        # Only the error for gzip data that are cut short has a line.
+        if error.line is None:
+            raise
+        yield Piece(to_batch([]), [RowError.of(error)])
+        return
+    if is_empty:
+        raise empty_file(path)
+
+
+def check_lines(data: bytes, line: int, path: Path, language: str | None = None) -> Piece:
+    """Return whole lines of JSON as rows; ``line`` is the number of the first one."""
+    data = data.removeprefix(BOM) if line == 1 else data
+    columns = _parse_quickly(data)
+    sound = None if columns is None else _rows_if_sound(columns, line, language)
+    return Piece(sound) if sound is not None else _check_each(enumerate(data.split(b"\n"), line), path, language)
+
+
+def _check_table(batch: pa.RecordBatch, line: int, path: Path, language: str | None = None) -> Piece:
+    """Return rows of a Parquet file as checked rows; ``line`` is the number of the first one."""
+    names = batch.schema.names
+    columns = {name: batch[name] if name in names else pa.nulls(batch.num_rows, pa.string()) for name in _PARSED.names}
+    if all(column.type in (pa.string(), pa.large_string(), pa.null()) for column in columns.values()):
+        sound = _rows_if_sound({name: column.cast(pa.string()) for name, column in columns.items()}, line, language)
+        if sound is not None:
+            return Piece(sound)
+    return _check_each(enumerate(batch.to_pylist(), line), path, language)
+
+
+def _check_each(found: Iterable[tuple[int, Any]], path: Path, language: str | None) -> Piece:
+    """Return numbered lines of JSON in bytes, or values that were parsed already, as checked rows."""
+    rows: list[Row] = []
+    errors: list[RowError] = []
+    for number, raw in found:
+        try:
+            if not isinstance(raw, bytes):
+                values = as_object(raw, path, number)
+            elif (text := decode(raw, path, number).rstrip("\r\n")).strip():
+                values = parse_object(text, path, number)
+            else:
+                continue
+            rows.append(check_row(values, path, number, language))
+        except PanglotError as error:
+            errors.append(RowError.of(error, line_text(raw) if isinstance(raw, bytes) else ""))
+    return Piece(to_batch(rows), errors)
+
+
+def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Return checked rows as columns."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(ROWS)
+    return pa.record_batch([pa.array(each, kind.type) for each, kind in zip(columns, ROWS, strict=True)], schema=ROWS)
+
+
+def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
+    """Return lines of JSON as columns, or None if Arrow's reader fails or would be less strict than Python's."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    # Arrow accepts objects that go over several lines, or share one. JSON has nothing but a line end between `}`
+    # and `{`, so as many of these pairs as lines means one object a line.
+    odd = b"Inf" in data and _INFINITE.search(data)
+    if data[:1] != b"{" or data.count(b"}\n{") != lines - 1 or odd:
+        return None
+    options = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
+    parsing = pj.ParseOptions(explicit_schema=_PARSED, unexpected_field_behavior="ignore")
+    try:
+        data.decode()  # Arrow does not check UTF-8.
+        table = pj.read_json(io.BytesIO(data), options, parsing).combine_chunks()
+    except (UnicodeDecodeError, pa.ArrowException):
+        return None
+    return {name: table[name].chunk(0) for name in _PARSED.names} if table.num_rows == lines else None
+
+
+def _rows_if_sound(columns: Mapping[str, pa.Array], line: int, default: str | None) -> pa.RecordBatch | None:
+    """Return columns of texts as rows, or None if a row is blank or incomplete, or its language is unknown."""
+    if default:
+        columns = {**columns, "language": pc.fill_null(columns["language"], default)}
+    wrong = [
+        pc.or_(pc.utf8_is_space(columns[name]), pc.equal(pc.binary_length(columns[name]), 0)) for name in TEXT_FIELDS
+    ]
+    wrong.append(pc.and_(columns["question"].is_null(), columns["passage"].is_null()))
+    if columns["language"].null_count or any(pc.any(each).as_py() for each in wrong):
+        return None
+    # A file has few languages and many rows, so each spelling is looked up once.
+    spelled = columns["language"].dictionary_encode()
+    try:
+        codes = pa.array([canonical(code) for code in spelled.dictionary.to_pylist()], pa.string())
+    except PanglotError:
+        return None
+    marks = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)
+    if pc.sum(columns["test_only"].is_valid()).as_py() != pc.sum(marks).as_py():
+        return None  # Another value may mean yes or no, or nothing.
+    done = {**columns, "language": codes.take(spelled.indices),
+            "test_only": marks,
+            "line": pa.array(range(line, line + len(spelled)), pa.int32())}  # fmt: skip
+    return pa.record_batch([done[name] for name in ROWS.names], schema=ROWS)
 
 
 class RowIndex(NamedTuple):
@@ -198,16 +358,3 @@ def _versions(index: RowIndex, valid: Bools, group: Ints32) -> Ints32:
     # Files mostly have their groups one after the other, and then a sort is not needed.
     in_order = (group_of_row[:-1] <= group_of_row[1:]).all()
     return rows if in_order else rows[np.argsort(group_of_row, kind="stable")]
-
-
-def judgements(plan: Layout) -> Iterator[pa.RecordBatch]:
-    """Yield the relevant pairs: each question with all answers of its group."""
-    for start in range(0, len(plan.questions), BATCH):
-        group = plan.group[start : start + BATCH]
-        first = plan.starts[group]
-        counts = plan.starts[group + 1] - first
-        question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
-        before = np.cumsum(counts) - counts
-        passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
-        relevance = np.ones(len(question), np.int16)
-        yield pa.record_batch([pa.array(each) for each in (question, passage, relevance)], schema=QRELS)
