@@ -28,7 +28,7 @@ from panglot.datasets import registry
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from panglot.datasets.card import DatasetCard
+    from panglot.datasets.catalog import DatasetCard
 
 _SHOWN = 20
 _LOOKED_FOR = "looked for broken rows, repeats, wrong decoding, tags, and other languages in a sample"
