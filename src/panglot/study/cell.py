@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, is_locked, lock, write_json
-from panglot.batching.policy import is_english
+from panglot.batching.table import is_english
 from panglot.data.collection import Collection
 from panglot.data.letters import lines_of
 from panglot.encoders.shipped import TRAINED, source_digest

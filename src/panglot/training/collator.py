@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot.augment.codeswitch import Switched, Switching, english_rows, switching_metrics
-from panglot.batching.policy import DISTILL, Batch, Bools, is_english
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import Batch
+from panglot.batching.table import DISTILL, TrainingTable, is_english
 from panglot.data.collection import Collection, Ints
-from panglot.data.columns import Ints32, connect, number_values, take, text_numbers
+from panglot.data.columns import Bools, Ints32, connect, number_values, take, text_numbers
 from panglot.encoders.protocol import Side
 from panglot.training.data import TrainingData, side_of
 

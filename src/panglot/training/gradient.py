@@ -11,8 +11,8 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.batching.objectives import Mixture
 from panglot.batching.plan import Plan
-from panglot.batching.policy import DISTILL, Batch
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import Batch
+from panglot.batching.table import DISTILL, TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
 from panglot.training.collator import Collator, Example
