@@ -40,7 +40,7 @@ def measure(number: int) -> dict[str, Any]:
 
     from panglot.encoders.open_model import open_model
     from panglot.training.aggregation import Aggregator, aggregate
-    from panglot.training.collator import Example
+    from panglot.training.data import Example
     from panglot.training.gradient import Processes, backward
     from panglot.training.memory import MemoryPlan, chunks_of
     from panglot.training.model import TrainableEncoder

@@ -21,7 +21,7 @@ from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
 from panglot.training.card import total_switched
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.loop import fit
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings

@@ -15,7 +15,7 @@ from panglot.batching import Plan, Policy, TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.gradient import Processes, backward, info_nce
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings

@@ -15,7 +15,7 @@ from panglot.batching.policy import Batch
 from panglot.batching.table import DISTILL, TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
-from panglot.training.collator import Collator, Example
+from panglot.training.data import Collator, Example
 from panglot.training.memory import MemoryPlan, chunks_of
 from panglot.training.model import Tokens, TrainableEncoder
 from panglot.training.settings import Settings

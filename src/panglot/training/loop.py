@@ -19,7 +19,7 @@ from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
 from panglot.training.card import save_model
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.log import Log, step_values
 from panglot.training.memory import MemoryPlan
