@@ -23,8 +23,7 @@ from panglot.training.data import Collator
 from panglot.training.gradient import Processes, StepGradient, distill, make_plan
 from panglot.training.gradient_weights import gradvac
 from panglot.training.loop import fit
-from panglot.training.memory import MemoryPlan
-from panglot.training.model import TrainableEncoder
+from panglot.training.model import MemoryPlan, TrainableEncoder
 from panglot.training.settings import Settings
 
 CPU = torch.device("cpu")

@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from panglot._files import shareable, write_text
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _POOLING = {
     "cls": "pooling_mode_cls_token",
@@ -37,6 +40,13 @@ _OLD = frozenset({
 })  # fmt: skip
 # Where the tokenizer was read from, and what it was read by.
 _INCIDENTAL = frozenset({"backend", "is_local", "local_files_only", "name_or_path"})
+
+
+def save_portable(model: SentenceTransformer, folder: Path) -> None:
+    """Write a model into a folder that others open too, to be compared by cosine, whatever it declared before."""
+    model.similarity_fn_name = "cosine"
+    model.save_pretrained(str(folder), create_model_card=False)
+    make_portable(folder)
 
 
 def make_portable(folder: Path) -> None:

@@ -20,10 +20,9 @@ from panglot._files import atomic_folder, digest, shareable, write_json, write_t
 from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
 from panglot.encoders.protocol import Side, Vectors
-from panglot.encoders.publish import make_portable, metadata, origin_of
+from panglot.encoders.publish import metadata, origin_of, save_portable
 from panglot.evaluation.scoreboard import scoreboard
-from panglot.training.memory import chunks_of
-from panglot.training.model import TrainableEncoder
+from panglot.training.model import TrainableEncoder, chunks_of
 from panglot.training.run import Progress
 from panglot.training.settings import Settings
 
@@ -230,10 +229,8 @@ def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str
 def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], summary: Mapping[str, Any]) -> None:
     last = opened[-1]
     last.model.load_state_dict(mix([each.state for each in opened], weights))
-    last.model.similarity_fn_name = "cosine"
     with atomic_folder(output) as part:
-        last.model.save_pretrained(str(part), create_model_card=False)
-        make_portable(part)
+        save_portable(last.model, part)
         write_json(part / "average.json", summary)
         if (last.folder / "recipe.toml").is_file():
             shutil.copyfile(last.folder / "recipe.toml", part / "recipe.toml")
