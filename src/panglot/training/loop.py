@@ -18,7 +18,6 @@ from panglot._files import write_json
 from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
-from panglot.training.data import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.model import MemoryPlan, TrainableEncoder
 from panglot.training.record import Log, model_card, step_values
@@ -115,7 +114,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, replace(settings, precision=run.precision), device)
     encoder.try_out(settings.model)
-    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()
         encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
