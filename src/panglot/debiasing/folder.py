@@ -15,9 +15,9 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiasing
+from panglot.encoders.model_folders import make_portable, origin_of
+from panglot.encoders.model_folders import metadata as card_metadata
 from panglot.encoders.open_model import folder_digest, model_files
-from panglot.encoders.publish import make_portable, origin_of
-from panglot.encoders.publish import metadata as card_metadata
 
 #: The subfolder of the model as it was.
 MODEL = "model"

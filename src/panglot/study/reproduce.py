@@ -22,7 +22,7 @@ from panglot._environment import versions
 from panglot._errors import PanglotError
 from panglot._files import digest, explain_write, file_digest, known_digest, packaged, write_json
 from panglot.datasets.registry import CARDS, find, set_name, split_language
-from panglot.encoders.shipped import SOURCE_SHA256
+from panglot.encoders.bundled import SOURCE_SHA256
 from panglot.report.evaluations import dig
 
 #: Options whose value is a place to write to, which does not affect figures.

@@ -15,7 +15,7 @@ from panglot._files import shareable, write_text
 from panglot.augment.codeswitch import Switched, total
 from panglot.augment.lexicons import KNOWN
 from panglot.data.letters import lines_of
-from panglot.encoders.publish import metadata, origin_of
+from panglot.encoders.model_folders import metadata, origin_of
 from panglot.training.data import TrainingData, describe_nearest
 from panglot.training.run import Progress
 from panglot.training.settings import Settings

@@ -16,9 +16,8 @@ from panglot._environment import commit, machine, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
+from panglot.encoders.model_folders import SHIPPED, save_portable
 from panglot.encoders.open_model import folder_digest
-from panglot.encoders.publish import save_portable
-from panglot.encoders.shipped import SHIPPED
 from panglot.training.model import MemoryPlan
 from panglot.training.settings import Precision, Settings, shareable_fields
 

@@ -19,8 +19,8 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest, shareable, write_json, write_text
 from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
+from panglot.encoders.model_folders import metadata, origin_of, save_portable
 from panglot.encoders.protocol import Side, Vectors
-from panglot.encoders.publish import metadata, origin_of, save_portable
 from panglot.evaluation.scoreboard import scoreboard
 from panglot.training.model import TrainableEncoder, chunks_of
 from panglot.training.run import Progress
