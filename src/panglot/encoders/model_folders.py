@@ -46,7 +46,7 @@ SHIPPED = (BUNDLED, *TRAINED)
 DIFFERENCE = "difference.safetensors"
 MANIFEST = "panglot-bundled.json"
 _LAYOUT = 1
-"""Raise this when :func:`panglot.encoders.bundled.write_model` writes other files, so that older folders are made again."""
+"""Raise this when ``write_model`` writes other files, so that folders of older versions are made again."""
 
 
 def shipped_folder(name: str) -> Path:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
+from panglot.datasets.suite import read_suite
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.model import MemoryPlan, TrainableEncoder
 from panglot.training.record import Log, model_card, step_values
 from panglot.training.run import Checkpoint, Progress, Run, load_checkpoint
-from panglot.training.selection import DevEvaluator, LiveEncoder
+from panglot.training.selection import DevEvaluator, LiveEncoder, choose_share, measure_forms, mix, refusal
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -285,9 +286,6 @@ def _load_final_weights(
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if not start:
         return 1.0
-    from panglot.datasets.suite import read_suite
-    from panglot.training.selection import choose_share, measure_forms, mix, refusal
-
     states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
     share = settings.average
     if settings.suite is not None:
