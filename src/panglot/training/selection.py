@@ -19,8 +19,11 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest, shareable, write_json, write_text
 from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
+from panglot.encoders.cache import cached
 from panglot.encoders.model_folders import metadata, origin_of, save_portable
+from panglot.encoders.open_model import folder_digest, open_model
 from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 from panglot.evaluation.scoreboard import scoreboard
 from panglot.training.model import TrainableEncoder, chunks_of
 from panglot.training.run import Progress
@@ -155,8 +158,6 @@ class _Opened:
     def __init__(self, model: str | Path) -> None:
         import torch
 
-        from panglot.encoders.open_model import folder_digest, open_model
-
         self.name = str(model)
         self.model, self.folder = open_model(model, torch.device("cpu"))
         self.digest = folder_digest(self.folder)
@@ -191,9 +192,6 @@ def _choose_on(
     suite: str | Path, opened: Sequence[_Opened], shares: Sequence[float], data_dir: str | Path | None,
     progress: Callable[[str], None] | None,
 ) -> Choice:  # fmt: skip
-    from panglot.encoders.cache import cached
-    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-
     read_suite(suite).refuse_test_sets(data_dir)
     forms = read_suite(suite).read(data_dir)
     encoder = SentenceTransformerEncoder(opened[0].name)
