@@ -12,15 +12,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import shareable
-from panglot.augment import lexicons
-from panglot.augment.codeswitch import (
-    Switched,
-    Switching,
-    english_rows,
-    has_english_rows,
-    reachable,
-    switching_metrics,
-)
+from panglot.augment import codeswitch, lexicons
 from panglot.batching.policy import Batch
 from panglot.batching.table import DISTILL, TrainingTable, is_english
 from panglot.data.collection import Collection, Ints
@@ -53,7 +45,7 @@ class TrainingData:
     sources: tuple[TrainingTable, ...]  # their rows, in the same order
     dev: Collection | None  # the collection that the model is measured on while training
     hard_negatives: tuple[tuple[Ints32, Ints32], ...] = ()  # of each collection, if any are trained on
-    switching: Switching | None = None  # how English rows are code-switched
+    switching: codeswitch.Switching | None = None  # how English rows are code-switched
     overlaps: tuple[Overlap, ...] = ()  # what was left out because a test set has it
     not_compared: Mapping[str, str] = field(default_factory=dict)  # why, by the name of the test set
     compared: tuple[str, ...] = ()  # the test sets that were compared
@@ -109,7 +101,7 @@ class TrainingData:
             texts[side].extend(take(side_of(collection, side)[0]["text"], used).to_pylist())
         if self.switching:
             for found in texts.values():
-                found.extend(reachable(found, self.switching.lexicon))
+                found.extend(codeswitch.reachable(found, self.switching.lexicon))
         return texts
 
     def _used(self) -> Iterator[tuple[Collection, Side, np.ndarray[Any, Any]]]:
@@ -177,14 +169,14 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected)
 
 
-def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
+def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> codeswitch.Switching:
     """Return the code-switching that a recipe asks for, or refuse training sets without English rows."""
-    if not any(map(has_english_rows, sources)):
+    if not any(map(codeswitch.has_english_rows, sources)):
         problem = f"no row of {', '.join(source.name for source in sources)} is English on both sides"
         hint = "add a set with English questions and passages, or leave code_switch at none"
         raise PanglotError(problem, field="code_switch", hint=hint)
     lexicon = lexicons.read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
-    return Switching(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
+    return codeswitch.Switching(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
 
 
 def describe_nearest(overlap: Overlap) -> str:
@@ -251,7 +243,7 @@ class Collator:
         self._cache: dict[tuple[int, Side, int], Tokens] = {}
         sets = zip(data.collections, data.sources, data.hard_negatives, strict=True) if data.hard_negatives else ()
         self._answers = [_answers(collection, source, wrong) for collection, source, (_, wrong) in sets]
-        self._switched: dict[tuple[int, Side, int], Switched] = {}
+        self._switched: dict[tuple[int, Side, int], codeswitch.Switched] = {}
 
     def __call__(self, batch: Batch) -> Example:
         """Return the token ids of a batch, and which passages answer which questions."""
@@ -276,7 +268,7 @@ class Collator:
         if (switching := self._data.switching) is None:
             questions = self._tokens(batch.source, "question", batch.questions)
             return Example(questions, self._tokens(batch.source, "passage", passages), positive, ignored)
-        english = english_rows(batch, self._data.sources[batch.source])
+        english = codeswitch.english_rows(batch, self._data.sources[batch.source])
         questions = self._switched_tokens(switching, batch, "question", batch.questions, english)
         # A hard negative is switched if the question that it belongs to is.
         english = np.concatenate([english, english[origin]])
@@ -286,10 +278,10 @@ class Collator:
     def metrics(self) -> dict[str, Any]:
         """Return figures of the texts that were code-switched since the last call, for the log."""
         switched, self._switched = self._switched, {}
-        return switching_metrics(switched.values()) if switched else {}
+        return codeswitch.switching_metrics(switched.values()) if switched else {}
 
     def _switched_tokens(
-        self, switching: Switching, batch: Batch, side: Side, rows: Ints, english: Bools
+        self, switching: codeswitch.Switching, batch: Batch, side: Side, rows: Ints, english: Bools
     ) -> list[Tokens]:
         if not english.any():
             return self._tokens(batch.source, side, rows)
