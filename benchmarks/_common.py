@@ -141,7 +141,7 @@ def sentence_transformer(model: str) -> SentenceTransformer:
     """Return a model that comes with panglot or a folder, opened by sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    from panglot.encoders.shipped import SHIPPED, shipped_folder
+    from panglot.encoders.model_folders import SHIPPED, shipped_folder
 
     return SentenceTransformer(str(shipped_folder(model)) if model in SHIPPED else model)
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from _common import environment, figures_table, in_turn, make_parser, record
 from panglot.datasets.registry import read
-from panglot.encoders.shipped import DEFAULT, shipped_folder
+from panglot.encoders.model_folders import DEFAULT, shipped_folder
 
 CLI = (sys.executable, "-c", "from panglot.cli.main import main; main()")
 RIVAL = """

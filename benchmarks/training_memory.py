@@ -40,10 +40,9 @@ def measure(number: int) -> dict[str, Any]:
 
     from panglot.encoders.open_model import open_model
     from panglot.training.aggregation import Aggregator, aggregate
-    from panglot.training.collator import Example
+    from panglot.training.data import Example
     from panglot.training.gradient import Processes, backward
-    from panglot.training.memory import MemoryPlan, chunks_of
-    from panglot.training.model import TrainableEncoder
+    from panglot.training.model import MemoryPlan, TrainableEncoder, chunks_of
     from panglot.training.settings import Settings
 
     pairs, longest, precision, more = CASES[number]

@@ -93,7 +93,7 @@ def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> 
 def train_panglot(settings: dict[str, Any]) -> Loop:
     """Train as ``panglot.train`` does, and read the clock whenever a step is logged."""
     from panglot.training import loop
-    from panglot.training.log import Log
+    from panglot.training.record import Log
     from panglot.training.settings import Settings
 
     clock = Loop([], [])

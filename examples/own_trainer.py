@@ -8,7 +8,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 
 import panglot
 from panglot.batching import Policy, make_batch_sampler
-from panglot.encoders.shipped import shipped_folder
+from panglot.encoders.model_folders import shipped_folder
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else str(shipped_folder("bundled"))
 STEPS = 4  # a real run takes hundreds

@@ -129,6 +129,18 @@ def _left_in_groups(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Pa
     return found
 
 
+def available_memory(device: torch.device) -> int:
+    """Return the bytes that this process can still use on its device.
+
+    Processes on one machine share its memory, and a container's limit counts as the machine's size.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return free_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def choose_device(device: str | None = None) -> torch.device:
     """Return the device asked for, else a GPU if torch sees one, else the CPU."""
     import torch

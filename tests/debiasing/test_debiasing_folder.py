@@ -22,7 +22,7 @@ from panglot.debiasing import correction
 from panglot.debiasing.correction import METHODS, Debiased
 from panglot.debiasing.debias import BROAD, debias, open_sets, sample
 from panglot.debiasing.fit import fit
-from panglot.encoders.publish import make_portable
+from panglot.encoders.model_folders import make_portable
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 Run = Callable[..., str]

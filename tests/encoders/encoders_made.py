@@ -10,8 +10,10 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from panglot.encoders import shipped
-from panglot.encoders.weight_files import E5File, subtract, write_difference
+from panglot.encoders import bundled
+from panglot.encoders.bundled import SOURCE_SHA256, E5File, weights_of
+from panglot.encoders.difference import subtract, write_difference
+from panglot.encoders.model_folders import DIFFERENCE, SMALL, TRAINED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,21 +84,21 @@ def use_small_start(monkeypatch: pytest.MonkeyPatch, folder: Path) -> E5File:
     """Put a small model in place of the bundled one, with a cache in ``folder`` and no weights of panglot-small."""
     e5 = make_e5_file()
     monkeypatch.setenv("PANGLOT_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(shipped, "read_e5_file", lambda _path: e5)
-    monkeypatch.setitem(shipped.TRAINED, shipped.SMALL, folder / "package" / shipped.SMALL)
+    monkeypatch.setattr(bundled, "read_e5_file", lambda _path: e5)
+    monkeypatch.setitem(TRAINED, SMALL, folder / "package" / SMALL)
     return e5
 
 
 def write_small(e5: E5File, seed: int = 0) -> Path:
     """Write the weights and card of panglot-small into the package that :func:`use_small_start` chose."""
-    folder, generator = shipped.TRAINED[shipped.SMALL], np.random.default_rng(seed)
-    start = shipped.weights_of(e5)
+    folder, generator = TRAINED[SMALL], np.random.default_rng(seed)
+    start = weights_of(e5)
     trained = {
         name: each + generator.normal(0, 0.05, each.shape).astype(np.float32) if "word_emb" not in name else each
         for name, each in start.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_difference(folder / shipped.DIFFERENCE, subtract(start, trained), shipped.SOURCE_SHA256)
+    write_difference(folder / DIFFERENCE, subtract(start, trained), SOURCE_SHA256)
     (folder / "README.md").write_text("---\nlicense: mit\nbase_model: intfloat/multilingual-e5-small\n---\n", "utf-8")
     (folder / "recipe.toml").write_text('model = "bundled"\n', "utf-8")
     return folder

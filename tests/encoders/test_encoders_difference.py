@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from panglot._errors import PanglotError
-from panglot.encoders.weight_files import (
+from panglot.encoders.difference import (
     BLOCK,
     FROZEN,
     add,

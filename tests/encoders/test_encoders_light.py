@@ -19,12 +19,12 @@ from encoders_made import make_e5_file, make_model
 from safetensors.torch import load_file, save_file
 
 from panglot.encoders import light
+from panglot.encoders.bundled import weights_of, write_model
 from panglot.encoders.light import LightEncoder
 from panglot.encoders.light_transformer import NumpyTransformer, gelu
 from panglot.encoders.load import load
 from panglot.encoders.protocol import CutTexts, Side
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-from panglot.encoders.shipped import weights_of, write_model
 
 SIDES: tuple[Side, ...] = get_args(Side)
 REAL = [

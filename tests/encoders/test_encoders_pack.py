@@ -17,8 +17,8 @@ from sentence_transformers import SentenceTransformer
 import panglot
 import small
 from panglot._errors import PanglotError
-from panglot.encoders import shipped
-from panglot.encoders.shipped import BUNDLED, DIFFERENCE, SMALL, shipped_folder
+from panglot.encoders import model_folders
+from panglot.encoders.model_folders import BUNDLED, DIFFERENCE, SMALL, shipped_folder
 
 TEXTS = ["wo ist der bahnhof?", "the river flows.", "中文", "a"]
 SETTINGS: dict[str, Any] = {"batch_size": 8, "exclude": [], "max_length": 64, "steps": 3, "precision": "fp32"}
@@ -32,7 +32,7 @@ def run(tmp_path: Path, facts_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def package() -> Path:
-    return shipped.TRAINED[SMALL]
+    return model_folders.TRAINED[SMALL]
 
 
 def test_a_run_is_packed_and_opened(run: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_bundled_model_after_a_change_of_two_percent(
     (run / "run.json").write_text('{"settings": {"model": "bundled"}}')
     (run / "recipe.toml").write_text('model = "bundled"\n')
     (run / "README.md").write_text("---\nlicense: mit\n---\n\n# run\n\nMade.\n\n## Training data\n\n## Recipe\n")
-    monkeypatch.setitem(shipped.TRAINED, SMALL, tmp_path / "package" / SMALL)
+    monkeypatch.setitem(model_folders.TRAINED, SMALL, tmp_path / "package" / SMALL)
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     found = small.pack(run, package(), on=str(facts_folder))
     assert found["relative_error"] < 0.1

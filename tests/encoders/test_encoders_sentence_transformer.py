@@ -19,9 +19,9 @@ from panglot._environment import choose_device, choose_precision, fast_bf16
 from panglot._errors import PanglotError
 from panglot.encoders import packed
 from panglot.encoders.load import load
+from panglot.encoders.model_folders import shipped_folder
 from panglot.encoders.protocol import Encoder
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-from panglot.encoders.shipped import shipped_folder
 from panglot.encoders.tokenizers import token_batches
 
 if TYPE_CHECKING:

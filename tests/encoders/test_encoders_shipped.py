@@ -19,11 +19,10 @@ from sentence_transformers import SentenceTransformer
 import panglot
 from panglot._errors import PanglotError
 from panglot.cli.languages import doctor
-from panglot.encoders import shipped
-from panglot.encoders.publish import origin_of
-from panglot.encoders.shipped import BUNDLED, SHIPPED, SMALL, shipped_folder
+from panglot.encoders import model_folders
+from panglot.encoders.bundled import E5File
+from panglot.encoders.model_folders import BUNDLED, SHIPPED, SMALL, origin_of, shipped_folder
 from panglot.encoders.tokenizers import open_counter
-from panglot.encoders.weight_files import E5File
 
 TEXTS = ["wo ist der bahnhof?", "the river flows.", "中文", "a"]
 
@@ -44,13 +43,13 @@ def package(start: E5File) -> Path:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that models were written to."""
     folders: list[Path] = []
-    real = shipped.write_model
+    real = model_folders.write_model
 
     def write(e5: E5File, weights: Mapping[str, Any], folder: Path) -> None:
         folders.append(folder)
         real(e5, weights, folder)
 
-    monkeypatch.setattr(shipped, "write_model", write)
+    monkeypatch.setattr(model_folders, "write_model", write)
     return folders
 
 
@@ -91,7 +90,7 @@ def test_damage_is_mended(written: list[Path], name: str, damage: str) -> None:
     elif damage == "remove":
         (folder / "config.json").unlink()
     elif damage == "manifest":
-        (folder / shipped.MANIFEST).write_text("[")
+        (folder / model_folders.MANIFEST).write_text("[")
     else:
         shutil.rmtree(folder)
     assert (shipped_folder(name) / "model.safetensors").read_bytes() == whole
@@ -106,7 +105,7 @@ def test_nothing_is_believed_after_a_kill_half_way(monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shipped, "write_model", dies)
+        patch.setattr(model_folders, "write_model", dies)
         with pytest.raises(KeyboardInterrupt):
             shipped_folder(name)
     assert SentenceTransformer(str(shipped_folder(name)), device="cpu").encode_query(TEXTS).shape == (4, 32)
@@ -215,7 +214,7 @@ def test_without_weights(fails: Callable[..., str], tmp_path: Path) -> None:
 
 
 def test_damaged_weights_in_the_package(package: Path) -> None:
-    file = package / shipped.DIFFERENCE
+    file = package / model_folders.DIFFERENCE
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(PanglotError, match=r"difference was damaged\. Fix: install panglot again"):

@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 
 from panglot.datasets.registry import read
 from panglot.encoders import light
+from panglot.encoders.bundled import weights_of, write_model
 from panglot.encoders.light import LightEncoder
 from panglot.encoders.load import load
-from panglot.encoders.shipped import shipped_folder, weights_of, write_model
+from panglot.encoders.model_folders import shipped_folder
 from panglot.encoders.tokenizers import Pieces
 
 ODD = ["", "   ", "a  b", "▁x", "ﬁ ﬂ ½ ①②", "  ｆｕｌｌ  width\t\u200b", "e\u0301 \u0e33", "word " * 700, "単語" * 600]

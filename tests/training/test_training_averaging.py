@@ -175,8 +175,8 @@ def test_a_run_chooses_its_share_and_leaves_the_suite_out(
 def test_the_card_gives_figures_of_the_saved_weights_alone(
     recipe: Settings, facts: Collection, small_model: Path, share: float, suite: str | None
 ) -> None:
-    from panglot.training.card import model_card
     from panglot.training.data import TrainingData
+    from panglot.training.record import model_card
     from panglot.training.run import Progress
 
     settings = replace(recipe, suite=suite, dev_share=0.1, average=1.0 if suite else share)

@@ -12,9 +12,8 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.report import from_log
 from panglot.training import data
-from panglot.training.card import total_switched
-from panglot.training.log import Log
-from panglot.training.memory import MemoryPlan
+from panglot.training.model import MemoryPlan
+from panglot.training.record import Log, total_switched
 from panglot.training.run import Run
 from panglot.training.settings import Settings
 

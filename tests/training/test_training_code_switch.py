@@ -20,10 +20,10 @@ from panglot.batching.plan import Plan
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
-from panglot.training.card import total_switched
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.loop import fit
 from panglot.training.model import TrainableEncoder
+from panglot.training.record import total_switched
 from panglot.training.settings import Settings
 
 WORDS = {"where": "wo xx", "lies": "yy", "north": "zz", "lake": "qq", "in the": "pp"}

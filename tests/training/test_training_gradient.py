@@ -15,7 +15,7 @@ from panglot.batching import Plan, Policy, TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.gradient import Processes, backward, info_nce
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -100,7 +100,7 @@ def test_vectors_of_models_that_need_padding_do_not_depend_on_it(facts_folder: P
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     texts = encoder.tokenize(["lake", "where is the lake?"], "question")
     packed = encoder.embed(texts)
-    encoder._pooling = ""  # as with an architecture that cannot be packed
+    encoder.pooling = ""  # as with an architecture that cannot be packed
     torch.testing.assert_close(encoder.embed(texts), packed, atol=1e-6, rtol=0)
 
 

@@ -19,12 +19,11 @@ from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
-from panglot.training.collator import Collator
+from panglot.training.data import Collator
 from panglot.training.gradient import Processes, StepGradient, distill, make_plan
 from panglot.training.gradient_weights import gradvac
 from panglot.training.loop import fit
-from panglot.training.memory import MemoryPlan
-from panglot.training.model import TrainableEncoder
+from panglot.training.model import MemoryPlan, TrainableEncoder
 from panglot.training.settings import Settings
 
 CPU = torch.device("cpu")

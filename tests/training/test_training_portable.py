@@ -21,7 +21,7 @@ import panglot
 from panglot._errors import PanglotError
 from panglot.debiasing.correction import Method
 from panglot.debiasing.debias import debias
-from panglot.encoders.publish import make_portable
+from panglot.encoders.model_folders import make_portable
 from panglot.training.loop import fit
 from panglot.training.settings import Settings
 
@@ -170,7 +170,7 @@ def test_the_hub_reads_the_model_card(recipe: Settings, dev_folder: Path, small_
 
 
 def test_the_card_of_the_bundled_model_and_of_data_sets_of_the_hub() -> None:
-    from panglot.encoders.publish import Origin, metadata, origin_of
+    from panglot.encoders.model_folders import Origin, metadata, origin_of
 
     assert origin_of("bundled", Path("anywhere")) == Origin("intfloat/multilingual-e5-small", "mit")
     assert origin_of("owner/model", Path("no such folder")) == Origin("owner/model", None)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from panglot.augment.lexicons import LONGEST, Lexicon, joined, key, stems, words
-from panglot.batching.draws import uniforms
-from panglot.batching.policy import Batch, Bools, is_english
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import Batch, uniforms
+from panglot.batching.table import TrainingTable, is_english
 from panglot.data.collection import Collection
+from panglot.data.columns import Bools
 from panglot.data.letters import has_dotted_capital
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]

@@ -10,10 +10,9 @@ from typing import get_args
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching.draws import Draws, uniforms
 from panglot.batching.plan import Plan
-from panglot.batching.policy import DISTILL, Batch, Batches, Objective, Policy, eligible_rows, pair_counts, shares
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import Batch, Batches, Draws, Objective, Policy, shares, uniforms
+from panglot.batching.table import DISTILL, TrainingTable, eligible_rows, pair_counts
 from panglot.data.collection import Ints
 
 _FAMILIES = ("language", "pair")

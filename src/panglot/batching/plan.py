@@ -9,11 +9,22 @@ from typing import NamedTuple
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching.draws import Draws, permutation, random_bits, stable_order, uniforms
-from panglot.batching.policy import DISTILL, Batch, Bools, Floats, Objective, Policy, Stream, english_of, streams
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import (
+    Batch,
+    Draws,
+    Floats,
+    Objective,
+    Policy,
+    Stream,
+    permutation,
+    random_bits,
+    stable_order,
+    streams,
+    uniforms,
+)
+from panglot.batching.table import DISTILL, TrainingTable, english_of
 from panglot.data.collection import Ints
-from panglot.data.columns import Ints32
+from panglot.data.columns import Bools, Ints32
 
 _BLOCK = 4096
 _NEARLY_FULL = 0.8  # The mean batch with fewer of `batch_size` questions is warned of.

@@ -1,9 +1,13 @@
-"""Which rows meet: the policy of a user, and the streams of batches that follow from it."""
+"""Which rows meet: the policy of a user, the streams of batches that follow from it, and the draws among them.
+
+Draws are a pure function of a name. Only the raw output of numpy's counter-based Philox is used: numpy promises that it
+stays the same from version to version, which it does not for the methods of ``Generator``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -11,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.batching.table import TrainingTable
+from panglot._files import digest
+from panglot.batching.table import TrainingTable, eligible_rows, is_english, pair_counts
 from panglot.data.collection import Ints
-
-Bools = npt.NDArray[np.bool_]
+from panglot.data.columns import Bools
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,6 @@ CrossKind = Literal["cross", "pair"]
 LanguageSampling = Literal["temperature", "round-robin"]
 Floats = npt.NDArray[np.float64]
 _ONE_LANGUAGE = ("english", "mono")
-DISTILL = ("distill-questions", "distill-passages")
-_CHUNK = 65536
 
 _HINTS = {
     "distill-questions": "add a set with questions in English and other languages",
@@ -248,30 +250,6 @@ def shares(counts: Sequence[int], temperature: float) -> Floats:
     return weights / weights.sum()
 
 
-def is_english(code: str) -> bool:
-    """Return whether a BCP 47 code is that of English, of whatever region."""
-    return code.split("-", maxsplit=1)[0] == "en"
-
-
-def english_of(source: TrainingTable) -> int:
-    """Return the number of a source's English, the plainest code if it has several, −1 without English."""
-    found = [x for x, code in enumerate(source.languages) if is_english(code)]
-    return min(found, key=lambda x: len(source.languages[x]), default=-1)
-
-
-def pair_counts(source: TrainingTable) -> Ints:
-    """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
-    counts = np.zeros((len(source.languages),) * 2, np.int64)
-    for start in range(0, source.rows, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
-        q, p = ((matrix[part] >= 0).astype(np.float32) for matrix in (source.question, source.passage))
-        counts += (q.T @ p).astype(np.int64)
-    if not source.mono:
-        np.fill_diagonal(counts, 0)
-    return counts
-
-
 def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]], int]:
     """Return (x, y, rows) for each stream of a kind in a source, and how many rows any of them can use."""
     if kind not in {*_ONE_LANGUAGE, "cross-pair"}:
@@ -288,27 +266,58 @@ def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]]
     return entries, int(eligible_rows(kind, source).sum())
 
 
-def eligible_rows(kind: str, source: TrainingTable) -> Bools:
-    """Mark the rows of a source that batches of a kind can use, shape ``[rows]``.
+_PIECE = 1 << 20
 
-    ``whole-group`` takes the rows that ``cross`` can use. Groups in one language each would make batches of
-    one-language rows, which is ``mixed-mono``.
+
+class Draws:
+    """What each step takes of some choices, drawn in blocks so that step k needs no walk through all earlier steps.
+
+    ``draw`` returns a block's choices, shape ``[block, choices per step]``, from the block's number and from how often
+    each choice was taken before it.
     """
-    found = np.empty(source.rows, bool)
-    for start in range(0, source.rows, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        found[part] = _eligible_piece(kind, source, source.question[part] >= 0, source.passage[part] >= 0)
+
+    def __init__(self, choices: int, block: int, draw: Callable[[int, Ints], Ints]) -> None:
+        self._block, self._draw = block, draw
+        self._drawn: list[Ints] = []
+        self._before: list[Ints] = [np.zeros(choices, np.int64)]
+
+    def __call__(self, k: int) -> list[tuple[int, int]]:
+        """Return the choices of step ``k``, each with the number of earlier steps that took it."""
+        if k < 0:
+            raise ValueError(f"there is no step {k}")
+        block, place = divmod(k, self._block)
+        while len(self._drawn) <= block:
+            drawn = self._draw(len(self._drawn), self._before[-1])
+            self._before.append(self._before[-1] + np.bincount(drawn.ravel(), minlength=len(self._before[0])))
+            self._drawn.append(drawn)
+        drawn, before = self._drawn[block], self._before[block]
+        return [(choice, int(before[choice] + (drawn[:place] == choice).sum())) for choice in drawn[place].tolist()]
+
+
+def random_bits(count: int, *name: str | int) -> npt.NDArray[np.uint64]:
+    """Return ``count`` random 64-bit numbers that belong to ``name``; other names give independent ones."""
+    key = int(digest(*(str(part) for part in name))[:32], 16)
+    return np.random.Philox(key=key).random_raw(count)
+
+
+def uniforms(count: int, *name: str | int) -> Floats:
+    """Return ``count`` random numbers in [0, 1) that belong to ``name``."""
+    bits = random_bits(count, *name)
+    bits >>= np.uint64(11)
+    # Written over the bits: with millions of rows, a second array of that size would be felt.
+    found = bits.view(np.float64)
+    for start in range(0, count, _PIECE):
+        found[start : start + _PIECE] = bits[start : start + _PIECE].astype(np.float64) * 2.0**-53
     return found
 
 
-def _eligible_piece(kind: str, source: TrainingTable, q: Bools, p: Bools) -> Bools:
-    """Mark the eligible rows of a piece, given which languages its questions and passages are in."""
-    if kind in DISTILL:
-        side, english = (q if kind == DISTILL[0] else p), english_of(source)
-        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(len(side), bool)
-    both = (q & p).sum(1)
-    mono = (both > 0) & source.mono
-    if kind in {"mono", "mixed-mono"}:
-        return mono
-    cross = q.sum(1) * p.sum(1) > both
-    return (cross | mono) if kind == "hybrid-row" else cross
+def permutation(count: int, *name: str | int) -> Ints:
+    """Return the permutation of ``0 … count - 1`` that belongs to ``name``."""
+    return stable_order(random_bits(count, *name))
+
+
+def stable_order(keys: npt.NDArray[np.uint64]) -> Ints:
+    """Return the order of a stable sort. If no key occurs twice, any sort finds it, several times faster."""
+    order = np.argsort(keys)
+    ranked = keys[order]
+    return np.argsort(keys, kind="stable") if (ranked[1:] == ranked[:-1]).any() else order

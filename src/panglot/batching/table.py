@@ -17,7 +17,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder
 from panglot.data.collection import Collection, source_key
-from panglot.data.columns import Ints, Ints32, connect, number_values, open_array, pc, text_numbers, walk
+from panglot.data.columns import Bools, Ints, Ints32, connect, number_values, open_array, pc, text_numbers, walk
 
 #: Rows of collections with at least that many questions are cached. Smaller ones are found in a second or two.
 LARGE = 200_000
@@ -70,7 +70,10 @@ def _open_cached(folder: Path) -> _Rows:
     return _Rows(question, passage, conflict_group, bool(mono))
 
 
+#: Kinds of batches in which both sides are versions of one text, of which one is English.
+DISTILL = ("distill-questions", "distill-passages")
 _LARGE_GROUP = 0.1
+_CHUNK = 65536  # Rows that are looked at together.
 _Codes = npt.NDArray[np.int16]
 
 
@@ -144,6 +147,56 @@ class TrainingTable:
             f"TrainingTable({self.name!r}: {self.rows:,} rows, {len(self.languages)} languages,"
             f" largest conflict group {self.largest_conflict_group:,})"
         )
+
+
+def is_english(code: str) -> bool:
+    """Return whether a BCP 47 code is that of English, of whatever region."""
+    return code.split("-", maxsplit=1)[0] == "en"
+
+
+def english_of(source: TrainingTable) -> int:
+    """Return the number of a source's English, the plainest code if it has several, −1 without English."""
+    found = [x for x, code in enumerate(source.languages) if is_english(code)]
+    return min(found, key=lambda x: len(source.languages[x]), default=-1)
+
+
+def pair_counts(source: TrainingTable) -> Ints:
+    """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
+    counts = np.zeros((len(source.languages),) * 2, np.int64)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
+        q, p = ((matrix[part] >= 0).astype(np.float32) for matrix in (source.question, source.passage))
+        counts += (q.T @ p).astype(np.int64)
+    if not source.mono:
+        np.fill_diagonal(counts, 0)
+    return counts
+
+
+def eligible_rows(kind: str, source: TrainingTable) -> Bools:
+    """Mark the rows of a source that batches of a kind can use, shape ``[rows]``.
+
+    ``whole-group`` takes the rows that ``cross`` can use. Groups in one language each would make batches of
+    one-language rows, which is ``mixed-mono``.
+    """
+    found = np.empty(source.rows, bool)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        found[part] = _eligible_piece(kind, source, source.question[part] >= 0, source.passage[part] >= 0)
+    return found
+
+
+def _eligible_piece(kind: str, source: TrainingTable, q: Bools, p: Bools) -> Bools:
+    """Mark the eligible rows of a piece, given which languages its questions and passages are in."""
+    if kind in DISTILL:
+        side, english = (q if kind == DISTILL[0] else p), english_of(source)
+        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(len(side), bool)
+    both = (q & p).sum(1)
+    mono = (both > 0) & source.mono
+    if kind in {"mono", "mixed-mono"}:
+        return mono
+    cross = q.sum(1) * p.sum(1) > both
+    return (cross | mono) if kind == "hybrid-row" else cross
 
 
 def cache_rows(collection: Collection) -> None:

@@ -131,7 +131,7 @@ def _open_index(
     source: str, folder: Path, model: str | None, progress: Callable[[str], None], reading: dict[str, Any]
 ) -> Index:
     """Return the index that is named, or one of the documents that are, which is kept in the folder."""
-    from panglot.encoders.shipped import DEFAULT
+    from panglot.encoders.model_folders import DEFAULT
     from panglot.search.index import Index
     from panglot.search.ingest.collections import index_collection, is_collection
     from panglot.search.ingest.sources import find_documents

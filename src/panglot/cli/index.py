@@ -68,7 +68,7 @@ def index_command(
 
     If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """
-    from panglot.encoders.shipped import DEFAULT
+    from panglot.encoders.model_folders import DEFAULT
     from panglot.search import metadata
     from panglot.search.index import Index
     from panglot.search.ingest.sources import find_documents

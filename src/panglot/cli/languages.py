@@ -227,7 +227,7 @@ def _examine(data_dir: Path | None = None) -> dict[str, Any]:
     those of the bundled model. Sizes are in bytes.
     """
     from panglot.datasets import registry
-    from panglot.encoders.shipped import BUNDLED, SHIPPED
+    from panglot.encoders.model_folders import BUNDLED, SHIPPED
 
     models = {name: _model(name) for name in SHIPPED}
     return {
@@ -259,10 +259,10 @@ def cache_sizes(folder: Path | None = None) -> dict[str, int]:
 
 
 def _model(name: str) -> dict[str, str | None]:
-    from panglot.encoders import shipped
+    from panglot.encoders import model_folders
 
     try:
-        return {"path": str(shipped.shipped_folder(name)), "problem": None}
+        return {"path": str(model_folders.shipped_folder(name)), "problem": None}
     except PanglotError as error:
         return {"path": None, "problem": str(error)}
 

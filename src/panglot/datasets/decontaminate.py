@@ -135,7 +135,8 @@ def decontaminate(
         keys.append(key)
         names.append(test.name)
     # The training texts pass by once, for all test sets of which nothing was remembered.
-    for (at, _), each in zip(unknown, find_shared(training, [test for _, test in unknown]), strict=True):
+    fresh = find_shared(training, [test for _, test in unknown]) if unknown else ()
+    for (at, _), each in zip(unknown, fresh, strict=True):
         found[at] = each
         _remember(keys[at], each)
     left, overlaps = exclude_shared(training, [each for each in found if each is not None])

@@ -25,10 +25,10 @@ from panglot.debiasing.correction import BY_LANGUAGE, HEAD, MODEL, SIDES, Debias
 from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of, spread
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
+from panglot.encoders.model_folders import make_portable, origin_of
+from panglot.encoders.model_folders import metadata as card_metadata
 from panglot.encoders.open_model import folder_digest, model_files, prompt_of
 from panglot.encoders.protocol import Encoder, Side
-from panglot.encoders.publish import make_portable, origin_of
-from panglot.encoders.publish import metadata as card_metadata
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 BROAD = ("starter:train", "ntrex-128:train@passage", "libreoffice-help:train")

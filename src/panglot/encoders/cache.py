@@ -16,7 +16,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, cache_folder, explain_write
 from panglot._progress import progress
-from panglot.encoders.protocol import Encoder, LanguageAware, Side, Vectors
+from panglot.encoders.protocol import Encoder, LanguageAware, Side, Vectors, by_id
 
 _SECONDS = 20.0  # Seconds of work that a kill may lose.
 _FIRST, _LEAST, _MOST = 256, 64, 32_768  # Texts in the first piece, and bounds of later ones, which follow the speed.
@@ -29,7 +29,7 @@ def cached(encoder: Encoder, folder: str | Path | None = None) -> Encoder:
     If its vectors depend on languages, those of its base are kept, which do not. An encoder of precomputed vectors is
     returned as it is.
     """
-    if getattr(encoder, "by_id", False):
+    if by_id(encoder):
         return encoder
     if isinstance(encoder, LanguageAware):
         return encoder.over(cached(encoder.base, folder))
@@ -51,7 +51,7 @@ class Cached:
     def __init__(self, encoder: Encoder, folder: str | Path | None = None) -> None:
         self.encoder = encoder
         self.name, self.fingerprint = encoder.name, encoder.fingerprint
-        self.by_id = bool(getattr(encoder, "by_id", False))
+        self.by_id = by_id(encoder)
         self.folder = Path(folder or cache_folder() / "vectors") / encoder.fingerprint[:32]
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
         self._read: set[str] = set()

@@ -20,6 +20,7 @@ from panglot._errors import PanglotError, first_line
 from panglot._files import cache_folder, digest, write_json
 from panglot._progress import progress
 from panglot.encoders.light_transformer import NumpyTransformer
+from panglot.encoders.model_folders import SHIPPED, shipped_folder
 from panglot.encoders.open_model import fetch, folder_digest, refuse_unsafe, refuse_unusable
 from panglot.encoders.packed import first_position
 from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
@@ -30,7 +31,6 @@ from panglot.encoders.sentence_transformer import (
     reopened,
     source_of,
 )
-from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.tokenizers import Pieces, token_batches, tokens_of, windows
 
 LIMIT = 1 << 15
@@ -234,7 +234,7 @@ class LightEncoder:
 
 
 def _shipped_spec(folder: Path) -> EncoderSpec:
-    """Return what is known of a folder that :func:`panglot.encoders.shipped.write_model` wrote."""
+    """Return what is known of a folder that :func:`panglot.encoders.bundled.write_model` wrote."""
     config, library, length = (
         json.loads((folder / f"{name}.json").read_text("utf-8"))
         for name in ("config", "config_sentence_transformers", "sentence_bert_config")

@@ -59,9 +59,9 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         from panglot.encoders.endpoint import EndpointEncoder
 
         return _make(EndpointEncoder, text, options)
+    from panglot.encoders.model_folders import SHIPPED
     from panglot.encoders.openvino import OpenVinoEncoder
     from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-    from panglot.encoders.shipped import SHIPPED
 
     precision = options.get("precision", "auto")
     if backend == "auto" and precision == "int8":

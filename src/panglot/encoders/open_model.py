@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
-from panglot.encoders.shipped import SHIPPED, shipped_folder
+from panglot.encoders.model_folders import SHIPPED, shipped_folder
 
 if TYPE_CHECKING:
     import torch

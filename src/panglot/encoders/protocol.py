@@ -118,5 +118,4 @@ class LanguageAware(Encoder, Protocol):
 
 def by_id(encoder: Encoder) -> bool:
     """Return whether vectors belong to ids, as precomputed ones do. Equal texts may then have different vectors."""
-    # A cache holds its encoder.
-    return any(getattr(each, "by_id", False) for each in (encoder, getattr(encoder, "encoder", None)))
+    return bool(getattr(encoder, "by_id", False))

@@ -17,9 +17,9 @@ from panglot._errors import PanglotError, first_line
 from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
+from panglot.encoders.model_folders import SHIPPED
 from panglot.encoders.open_model import count_longer, fetch, folder_digest, long_text, open_model, prompt_of, tried
 from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors
-from panglot.encoders.shipped import SHIPPED
 from panglot.encoders.tokenizers import token_batches, tokens_of, windows
 
 if TYPE_CHECKING:

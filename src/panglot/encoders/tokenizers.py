@@ -17,9 +17,9 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.letters import unspaced_letters
+from panglot.encoders.model_folders import SHIPPED, shipped_folder
 from panglot.encoders.open_model import fetch, refuse_unsafe
 from panglot.encoders.protocol import Tokens
-from panglot.encoders.shipped import SHIPPED, shipped_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from panglot._errors import PanglotError
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Languages
+from panglot.encoders.model_folders import DEFAULT
 from panglot.encoders.protocol import CutTexts
 from panglot.encoders.sentence_transformer import Reranker
-from panglot.encoders.shipped import DEFAULT
 from panglot.search.document import document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
 from panglot.search.ranking.lexical import LexicalIndex

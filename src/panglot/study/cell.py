@@ -13,10 +13,10 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, is_locked, lock, write_json
-from panglot.batching.policy import is_english
+from panglot.batching.table import is_english
 from panglot.data.collection import Collection
 from panglot.data.letters import lines_of
-from panglot.encoders.shipped import TRAINED, source_digest
+from panglot.encoders.model_folders import TRAINED, source_digest
 from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
 from panglot.study.data import SourceDigest, StudyData, changed, split_seen

@@ -23,7 +23,7 @@ from panglot._errors import PanglotError
 from panglot._files import digest, explain_write, file_digest, known_digest, packaged, write_json
 from panglot.datasets.catalog import CARDS
 from panglot.datasets.registry import find, set_name, split_language
-from panglot.encoders.shipped import SOURCE_SHA256
+from panglot.encoders.bundled import SOURCE_SHA256
 from panglot.report.evaluations import dig
 
 #: Options whose value is a place to write to, which does not affect figures.

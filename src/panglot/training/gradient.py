@@ -11,13 +11,12 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.batching.objectives import Mixture
 from panglot.batching.plan import Plan
-from panglot.batching.policy import DISTILL, Batch
-from panglot.batching.table import TrainingTable
+from panglot.batching.policy import Batch
+from panglot.batching.table import DISTILL, TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
-from panglot.training.collator import Collator, Example
-from panglot.training.memory import MemoryPlan, chunks_of
-from panglot.training.model import Tokens, TrainableEncoder
+from panglot.training.data import Collator, Example
+from panglot.training.model import MemoryPlan, Tokens, TrainableEncoder, chunks_of
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:

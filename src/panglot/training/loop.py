@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
+from panglot.datasets.suite import read_suite
 from panglot.encoders.open_model import open_model, stored_dtype
 from panglot.training import data
-from panglot.training.card import save_model
-from panglot.training.collator import Collator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
-from panglot.training.log import Log, step_values
-from panglot.training.memory import MemoryPlan
-from panglot.training.model import TrainableEncoder
+from panglot.training.model import MemoryPlan, TrainableEncoder
+from panglot.training.record import Log, model_card, step_values
 from panglot.training.run import Checkpoint, Progress, Run, load_checkpoint
-from panglot.training.selection import DevEvaluator, LiveEncoder
+from panglot.training.selection import DevEvaluator, LiveEncoder, choose_share, measure_forms, mix, refusal
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,6 +99,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     A continued run starts at its last checkpoint and ends with the same weights as one that was never stopped. Under
     ``torchrun`` or ``accelerate launch`` all processes share each batch.
     """
+    from accelerate.utils import broadcast_object_list
+
     processes, device = _start_processes()
     first = processes.rank == 0
     run = Run(settings)
@@ -115,13 +115,12 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, replace(settings, precision=run.precision), device)
     encoder.try_out(settings.model)
-    collator = Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()
         encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
     objectives = settings.objectives_per_step or len(plan.objectives) if isinstance(plan, Mixture) else 1
-    own = run.memory or MemoryPlan.measured(settings, encoder, objectives)
-    memory = MemoryPlan.from_numbers(processes.broadcast(own.numbers(), device))
+    (memory,) = broadcast_object_list([run.memory or MemoryPlan.measured(settings, encoder, objectives)])
     evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
     if first:
         precision = "bf16" if encoder.autocast else "fp32"
@@ -145,7 +144,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         _steps(state, settings, run, log, evaluator, stopped)
     if first:
         share = _load_final_weights(state, settings, run, start, training_data.dev)
-        save_model(encoder.merged(), base, settings, training_data, state.progress, share)
+        run.save_model(encoder.merged(), model_card(base, settings, training_data, state.progress, share))
     return settings.output
 
 
@@ -287,9 +286,6 @@ def _load_final_weights(
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if not start:
         return 1.0
-    from panglot.datasets.suite import read_suite
-    from panglot.training.selection import choose_share, measure_forms, mix, refusal
-
     states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
     share = settings.average
     if settings.suite is not None:

@@ -1,10 +1,11 @@
-"""The run folder: recipe, data and versions of a run, its checkpoints, and its log."""
+"""The run folder: recipe, data and versions of a run, its checkpoints, and the model in the end."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,12 +16,13 @@ from panglot._environment import commit, machine, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
+from panglot.encoders.model_folders import SHIPPED, save_portable
 from panglot.encoders.open_model import folder_digest
-from panglot.encoders.shipped import SHIPPED
-from panglot.training.memory import MemoryPlan
+from panglot.training.model import MemoryPlan
 from panglot.training.settings import Precision, Settings, shareable_fields
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
     from panglot.training.data import TrainingData
@@ -210,6 +212,26 @@ class Run:
             hint = f"remove {self.checkpoints} to start this run anew"
             raise PanglotError("every checkpoint is damaged", file=self.checkpoints, hint=hint)
         return None
+
+    def save_model(self, model: SentenceTransformer, card: str) -> None:
+        """Write the finished model and its card into the folder, with ``modules.json``, which makes it a model, last.
+
+        From then on, the recipe names no folder of this machine.
+        """
+        with explain_write(self.folder):
+            part = Path(tempfile.mkdtemp(prefix=".model.", dir=self.folder))
+            try:
+                model.eval()
+                save_portable(model, part)
+                (part / "README.md").write_text(card, "utf-8")
+                (part / "recipe.toml").write_text(self.settings.to_toml(share=True), "utf-8")
+                for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
+                    target = self.folder / path.name
+                    if target.is_dir():
+                        shutil.rmtree(target)
+                    path.replace(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
 
     def _resumed(self, settings: Settings) -> Settings:
         # Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.

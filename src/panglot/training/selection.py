@@ -19,11 +19,13 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest, shareable, write_json, write_text
 from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
+from panglot.encoders.cache import cached
+from panglot.encoders.model_folders import metadata, origin_of, save_portable
+from panglot.encoders.open_model import folder_digest, open_model
 from panglot.encoders.protocol import Side, Vectors
-from panglot.encoders.publish import make_portable, metadata, origin_of
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 from panglot.evaluation.compare import scoreboard
-from panglot.training.memory import chunks_of
-from panglot.training.model import TrainableEncoder
+from panglot.training.model import TrainableEncoder, chunks_of
 from panglot.training.run import Progress
 from panglot.training.settings import Settings
 
@@ -156,8 +158,6 @@ class _Opened:
     def __init__(self, model: str | Path) -> None:
         import torch
 
-        from panglot.encoders.open_model import folder_digest, open_model
-
         self.name = str(model)
         self.model, self.folder = open_model(model, torch.device("cpu"))
         self.digest = folder_digest(self.folder)
@@ -192,9 +192,6 @@ def _choose_on(
     suite: str | Path, opened: Sequence[_Opened], shares: Sequence[float], data_dir: str | Path | None,
     progress: Callable[[str], None] | None,
 ) -> Choice:  # fmt: skip
-    from panglot.encoders.cache import cached
-    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-
     read_suite(suite).refuse_test_sets(data_dir)
     forms = read_suite(suite).read(data_dir)
     encoder = SentenceTransformerEncoder(opened[0].name)
@@ -230,10 +227,8 @@ def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str
 def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], summary: Mapping[str, Any]) -> None:
     last = opened[-1]
     last.model.load_state_dict(mix([each.state for each in opened], weights))
-    last.model.similarity_fn_name = "cosine"
     with atomic_folder(output) as part:
-        last.model.save_pretrained(str(part), create_model_card=False)
-        make_portable(part)
+        save_portable(last.model, part)
         write_json(part / "average.json", summary)
         if (last.folder / "recipe.toml").is_file():
             shutil.copyfile(last.folder / "recipe.toml", part / "recipe.toml")

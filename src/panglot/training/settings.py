@@ -283,24 +283,26 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], file: Path | None = None) -> Settings:
-        """Return settings from the plain values of a recipe."""
+        """Return settings from the plain values of a recipe, whose ``file`` errors name."""
+        if file is not None:
+            with located(file=file):
+                return cls.from_dict(values)
         fields = {f.name: f for f in dataclasses.fields(cls)}
         clean: dict[str, Any] = {}
         for name, value in values.items():
             if name in RENAMED:
                 hint = 'write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it"
-                raise PanglotError(f"this setting is now called {RENAMED[name]}", file=file, field=name, hint=hint)
+                raise PanglotError(f"this setting is now called {RENAMED[name]}", field=name, hint=hint)
             if name == "cache_tokens":
                 problem = "this setting was replaced by memory_budget, which is in MiB"
                 hint = "remove it (the default is half of the available memory), or set memory_budget"
-                raise PanglotError(problem, file=file, field=name, hint=hint)
+                raise PanglotError(problem, field=name, hint=hint)
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, n=2)
                 hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(sorted(fields))}"
-                raise PanglotError("unknown setting", file=file, field=name, hint=hint)
-            clean[name] = _typed(name, value, str(fields[name].type), file)
-        with located(file=file):
-            return cls(**clean)
+                raise PanglotError("unknown setting", field=name, hint=hint)
+            clean[name] = _typed(name, value, str(fields[name].type))
+        return cls(**clean)
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:
@@ -322,7 +324,7 @@ def _unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
     return ("batches", "cross_kind") if rows else ("batches", "alpha", "cross_kind")
 
 
-def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
+def _typed(name: str, value: Any, kind: str) -> Any:
     if value is None and "None" in kind:
         return None
     base = kind.removesuffix(" | None")
@@ -341,7 +343,7 @@ def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
     elif (base == "int" and isinstance(value, int)) or (base not in _EXPECTED and isinstance(value, str)):
         return value
     expected = "a list of strings" if base.startswith("tuple") else _EXPECTED.get(base, "a string")
-    raise PanglotError(f"must be {expected}, got {value!r}", file=file, field=name, hint=f"give {expected}")
+    raise PanglotError(f"must be {expected}, got {value!r}", field=name, hint=f"give {expected}")
 
 
 _EXPECTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}

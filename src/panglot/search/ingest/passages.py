@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.sentences import cut, graphemes, is_inside_run, pieces_needed, word_ends
+from panglot.encoders.model_folders import BUNDLED
 from panglot.encoders.protocol import Tokens, behind
-from panglot.encoders.shipped import BUNDLED
 from panglot.encoders.tokenizers import Counter as TokenizerCounter
 from panglot.encoders.tokenizers import open_counter
 from panglot.search.ingest.documents import PIECE, IdSet

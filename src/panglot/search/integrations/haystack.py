@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
-from panglot.encoders.shipped import DEFAULT
+from panglot.encoders.model_folders import DEFAULT
 from panglot.search.index import Index
 from panglot.search.request import SearchRequest
 

