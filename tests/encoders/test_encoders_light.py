@@ -54,7 +54,7 @@ def known(folder: Path, precision: str = "fp32") -> LightEncoder:
     return found
 
 
-@pytest.mark.parametrize("name", ["bundled", "panglot-small"])
+@pytest.mark.parametrize("name", ["bundled", pytest.param("panglot-small", marks=pytest.mark.slow)])
 def test_vectors_of_the_real_models_are_those_of_torch(name: str) -> None:
     found, expected = load(name, backend="auto", precision="fp32"), load(name, precision="fp32")
     fast = load(name, backend="auto")
