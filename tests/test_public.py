@@ -35,6 +35,25 @@ def test_importing_and_help_load_nothing_heavy() -> None:
     assert "evaluate" in done.stdout
 
 
+#: Commands whose help needs arrays, because their options come from settings or from fields of a search.
+_WITH_ARRAYS = {"index", "search", "serve", "train", "average", "mine", "translate", "data"}
+
+
+def test_the_help_of_a_command_loads_no_more_than_it_needs() -> None:
+    check = (
+        "import sys, panglot.cli.main as main\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: main.main([name, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'scipy', 'fastapi', 'numpy', 'pyarrow'}\n"
+        "print('loaded:', *sorted(heavy & set(sys.modules)))\n"
+    )
+    light = [name for name in cli.list_commands(click.Context(cli)) if name not in _WITH_ARRAYS]
+    for names, loaded in ((light, "loaded:"), (sorted(_WITH_ARRAYS), "loaded: numpy pyarrow")):
+        done = subprocess.run([sys.executable, "-c", check, *names], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == loaded
+
+
 def test_a_command_that_is_misspelt_has_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["serch"])

@@ -21,7 +21,7 @@ from panglot.data.letters import commonest_script, is_right_to_left
 from panglot.datasets.catalog import CARDS, facts, family, known_languages
 from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import Counter, open_counter
-from panglot.report.contents import languages_to_markdown
+from panglot.report.languages_page import languages_to_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 

@@ -43,6 +43,31 @@ def test_broken_lines(tmp_path: Path) -> None:
         CARDS["starter"].read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed", "says"),
+    [
+        ("xx.jsonl", {}, 'xx.jsonl, line 1, field "language"'),
+        ("en.jsonl", {"passage": " "}, "no passage|without a relevant passage|has no"),
+        ("en.jsonl", {"question": ""}, "no question|has no"),
+        ("en.jsonl", {"question": "\ud800"}, "en.jsonl, line 1"),
+    ],
+)
+def test_rows_are_checked_as_those_of_any_file(name: str, changed: dict[str, str], says: str, tmp_path: Path) -> None:
+    row = {"group": "a", "subject": "s", "split": "test", "question": "q", "passage": "p", **changed}
+    (tmp_path / name).write_text(json.dumps(row) + "\n")
+    with pytest.raises(PanglotError, match=says):
+        CARDS["starter"].read(tmp_path)
+
+
+def test_numbers_are_text_and_a_test_row_is_declared(tmp_path: Path) -> None:
+    row = {"group": 1, "split": "train", "question": "q", "passage": 2, "test_only": True}
+    (tmp_path / "en.jsonl").write_text(json.dumps(row) + "\n")
+    found = CARDS["starter"].read(tmp_path, part="train")
+    assert found.passages["text"].to_pylist() == ["2"]
+    assert found.questions["group"].to_pylist() == ["1"]
+    assert found.metadata["test_only"] == "yes"
+
+
 def test_the_shipped_files_are_read() -> None:
     whole = read("starter:all")
     parts = [read(f"starter:{part}") for part in STARTER_PARTS]

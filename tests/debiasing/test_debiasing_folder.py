@@ -239,6 +239,22 @@ def test_an_output_that_exists_is_left_alone(tiny_model: Path, tmp_path: Path, f
     assert (tmp_path / "kept").read_text() == "kept"
 
 
+def test_an_output_that_appears_while_it_fits_is_left_alone(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "debiased"
+
+    def fit_slowly(*arguments: Any, **settings: Any) -> Any:
+        output.mkdir()
+        (output / "kept").write_text("kept")
+        return fit(*arguments, **settings)
+
+    monkeypatch.setattr("panglot.debiasing.debias.fit", fit_slowly)
+    with pytest.raises(PanglotError, match="exists already"):
+        debias(tiny_model, "starter:train", "center", output, languages=["en", "de"], texts=10)
+    assert (output / "kept").read_text() == "kept"
+
+
 def test_debiasing_twice_is_refused_and_so_is_training(folders: dict[str, Path], tmp_path: Path, fails: Run) -> None:
     told = fails("debias", folders["center"], "--on", "starter:train", "--output", tmp_path / "run")
     assert "is debiased already" in told

@@ -76,5 +76,7 @@ def test_a_variant_of_a_known_language_is_seen() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(PanglotError, match="at least one language"):
         training_languages([], 0)
+    with pytest.raises(PanglotError, match="at least one language"):
+        training_languages(["en", "de"], -1)
     with pytest.raises(PanglotError, match="every size is larger"):
         training_languages(["en"], 2)

@@ -114,6 +114,22 @@ def test_wrong_weights_are_refused(small_model: Path, tmp_path: Path, change: di
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_appears_while_shares_are_tried_is_left_alone(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+
+    def versions_later() -> dict[str, str]:
+        output.mkdir()
+        (output / "kept").write_text("kept")
+        return {}
+
+    monkeypatch.setattr("panglot.training.selection.versions", versions_later)
+    with pytest.raises(PanglotError, match="exists already"):
+        average([small_model, small_model], output)
+    assert (output / "kept").read_text() == "kept"
+
+
 def test_models_of_other_shapes_are_refused(small_model: Path, tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="differ from those of"):
         average([small_model, tiny_model], tmp_path / "out")

@@ -1,1 +1,1 @@
-"""The command line: one thin file a command."""
+"""The command line: thin shells over the library, a file per command or per few that belong together."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from panglot._errors import PanglotError
-from panglot._files import write_json
 from panglot.cli import options
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
@@ -63,7 +62,7 @@ def diagnose_command(
 
     The report, report.html, has rankings before and after, and code to paste.
     """
-    from panglot._files import write_text
+    from panglot._files import write_json, write_text
     from panglot.debiasing import correction
     from panglot.report.diagnosis_page import diagnosis_page
     from panglot.search.diagnosis import diagnose

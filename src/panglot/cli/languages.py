@@ -17,7 +17,6 @@ from panglot.cli.options import PATH
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from panglot.augment.lexicons import Lexicon
     from panglot.encoders.tokenizers import Counter, Price
     from panglot.translation.engines import Engine
 
@@ -42,7 +41,7 @@ def languages_command(
     """
     import datetime as dt
 
-    from panglot.report.contents import languages_to_markdown
+    from panglot.report.languages_page import languages_to_markdown
     from panglot.translation.local import open_engines
 
     try:
@@ -147,66 +146,6 @@ def _print(found: Mapping[str, Any]) -> None:
         "sets: to train on + to test on. tokens: relative to the same text in English.\n"
         "words: entries of all lexicons. routes: from and into English."
     )
-
-
-def lexicon_figures(
-    name: str, data_dir: Path | None, limit: int, against: str | None, languages: list[str]
-) -> dict[str, Any]:
-    """Return what ``panglot data show --json`` writes of a lexicon, with the words of ``against`` that it covers."""
-    from panglot.augment import lexicons
-
-    lexicon = lexicons.read([name], languages, data_dir)
-    return {"name": name, "licence": lexicons.KNOWN.get(name), "digest": lexicon.digest, "entries": dict(lexicon.sizes),
-            "missing": list(lexicon.missing), "coverage": _coverage(lexicon, against, data_dir) if against else None,
-            "samples": _entry_samples(lexicon, limit)}  # fmt: skip
-
-
-def _entry_samples(lexicon: Lexicon, limit: int) -> dict[str, list[list[str]]]:
-    """Return ``limit`` entries of each language, spread evenly."""
-    rows: dict[str, list[list[str]]] = {code: [] for code in lexicon.languages}
-    for english, targets in lexicon.entries.items():
-        for code, target in targets.items():
-            rows[code].append([english, target])
-    return {
-        code: [found[len(found) * i // limit] for i in range(min(limit, len(found)))] for code, found in rows.items()
-    }
-
-
-def _coverage(lexicon: Lexicon, against: str, data_dir: Path | None) -> dict[str, Any]:
-    from panglot.augment.codeswitch import coverage, english_texts
-    from panglot.datasets import registry
-
-    texts = english_texts(registry.read(against, data_dir=data_dir))
-    if not texts:
-        hint = "name a data set with English, because lexicons translate from English"
-        raise PanglotError(f"{against} has no English text", field="against", hint=hint)
-    found = coverage(texts, lexicon)
-    return {"against": against, "texts": found.texts, "words": found.words, "any": found.share(),
-            "by_language": {code: found.share(code) for code in lexicon.languages}}  # fmt: skip
-
-
-def print_lexicon(figures: dict[str, Any]) -> None:
-    """Print what :func:`lexicon_figures` returned."""
-    from panglot.data.language import name as language_name
-
-    entries, share = figures["entries"], figures["coverage"]
-    click.echo(f"{figures['name']}: {sum(entries.values()):,} usable entries in {len(entries)} languages")
-    if figures["licence"]:
-        click.echo(f"  licence: {figures['licence']}")
-    if figures["missing"]:
-        click.echo(f"  no entries in: {', '.join(figures['missing'])}")
-    if share:
-        click.echo(
-            f"  covers {share['any']:.1%} of the {share['words']:,} words of {share['texts']:,} English texts of "
-            f"{share['against']} in at least one language"
-        )
-    head = ("code", "language", "entries", *(("covers",) if share else ()), "rows")
-    rows: list[tuple[str, ...]] = []
-    for code, number in entries.items():
-        covers = (f"{share['by_language'][code]:.1%}",) if share else ()
-        some = "; ".join(f"{english} → {target}" for english, target in figures["samples"][code])
-        rows.append((code, language_name(code), f"{number:,}", *covers, some))
-    options.print_table(head, rows, right=(2, 3) if share else (2,))
 
 
 @click.command("doctor")

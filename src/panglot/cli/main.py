@@ -25,7 +25,7 @@ _COMMANDS = {
     "train": ("train.train", "Train a model with hybrid or other batches."),
     "average": ("train.average_command", "Average the weights of models, by a share chosen on a suite."),
     "mine": ("train.mine", "Find hard negatives for a training set."),
-    "debias": ("train.debias_command", "Reduce a model's language bias without training."),
+    "debias": ("debias.debias_command", "Reduce a model's language bias without training."),
     "compare": ("evaluate.compare_command", "Compare models on the same questions."),
     "study": ("study.study", "Compare training strategies over languages and seeds."),
     "reproduce": ("study.reproduce_command", "Check the figures of the documentation, and compute them again."),

@@ -35,7 +35,7 @@ Rows = Iterator[tuple[int, dict[str, object]]]
 
 
 class Row(NamedTuple):
-    """One checked row, with the columns of :data:`ROWS`."""
+    """One checked row, with the columns of :data:`panglot.data.row_columns.ROWS`."""
 
     line: int
     group: str | None  # ties it to its translations; a row without one is a group of its own

@@ -7,11 +7,8 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib import resources
 from pathlib import Path
-
-import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data import ingest
@@ -19,7 +16,7 @@ from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import RowError, ending_of, files, holds_rows, objects, plain_name, row_files
 from panglot.data.formats import beir, squad, trec
 from panglot.data.language import canonical
-from panglot.data.row_columns import ROWS, Piece
+from panglot.data.rows import Row, check_row
 from panglot.datasets import hub, mteb_tasks
 from panglot.datasets.catalog import CARDS, DatasetCard, DatasetSpec
 
@@ -168,7 +165,8 @@ def read_usable(
             return None, found.rejected or [_NO_QUESTION]
         if not known and path.exists():
             collection = read_path(path, language=language, rejected=rejected)
-            is_empty = not collection.questions.num_rows and any(path.glob("corpus.jsonl*"))
+            is_beir = not (path / "collection.json").is_file() and any(path.glob("corpus.jsonl*"))
+            is_empty = is_beir and not collection.questions.num_rows
             return None if is_empty else collection, rejected
         return read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
@@ -322,17 +320,14 @@ def read_starter(folder: Path, spec: DatasetSpec) -> Collection:
 
     Lines are ``{"group", "subject", "split", "question", "passage"}``.
     """
-    read = partial(_starter_pieces, part=spec.part)
-    found = ingest.ingest(files(folder, "*.jsonl"), name=spec.name, read=read).collection
-    return replace(found, metadata={**found.metadata, **spec.metadata})
+    return ingest.collect(spec.name, _starter_rows(folder, spec.part), spec.metadata)
 
 
-def _starter_pieces(path: Path, part: str) -> Iterator[Piece]:
-    rows: list[dict[str, object]] = []
-    for line, values in objects(path, "group", "split", "question", "passage"):
-        if values["split"] not in STARTER_PARTS:
-            problem = f"`split` must be one of {', '.join(STARTER_PARTS)}, got {values['split']!r}"
-            raise PanglotError(problem, file=path, line=line, field="split", hint="correct it")
-        if part in ("all", values["split"]):
-            rows.append({**values, "line": line, "language": canonical(plain_name(path)), "test_only": False})
-    yield Piece(pa.RecordBatch.from_pylist(rows, schema=ROWS))
+def _starter_rows(folder: Path, part: str) -> Iterator[tuple[Path, Row]]:
+    for path in files(folder, "*.jsonl"):
+        for line, values in objects(path, "group", "split", "question", "passage"):
+            if values["split"] not in STARTER_PARTS:
+                problem = f"`split` must be one of {', '.join(STARTER_PARTS)}, got {values['split']!r}"
+                raise PanglotError(problem, file=path, line=line, field="split", hint="correct it")
+            if part in ("all", values["split"]):
+                yield path, check_row({**values, "language": plain_name(path)}, path, line)

@@ -17,7 +17,7 @@ from panglot._errors import PanglotError, first_line
 from panglot._files import digest, file_digest, write_json
 from panglot.data.language import NO_LANGUAGE, Detector, canonical
 from panglot.encoders.open_model import folder_digest
-from panglot.encoders.protocol import Encoder, Side, Vectors
+from panglot.encoders.protocol import Encoder, Side, Vectors, by_id
 
 Method = Literal["center", "shift", "lir", "lsar", "leace"]
 _Floats = npt.NDArray[np.float32]
@@ -194,7 +194,7 @@ class Debiased:
         arrays = (array.tobytes() for array in debiasing.arrays.values())
         # "remedy" is the former name of a debiasing. It stays here so that fingerprints stay the same.
         self.fingerprint = digest("remedy", base.fingerprint, debiasing.method, *debiasing.languages, *arrays)
-        self.by_id = bool(getattr(base, "by_id", False))
+        self.by_id = by_id(base)
         self._languages = Languages(debiasing, self.name)
 
     def over(self, base: Encoder) -> Debiased:

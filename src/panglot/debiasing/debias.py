@@ -25,7 +25,7 @@ from panglot.debiasing.correction import BY_LANGUAGE, HEAD, MODEL, SIDES, Debias
 from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of, spread
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
-from panglot.encoders.model_folders import make_portable, origin_of
+from panglot.encoders.model_folders import make_portable, origin_of, refuse_existing
 from panglot.encoders.model_folders import metadata as card_metadata
 from panglot.encoders.open_model import folder_digest, model_files, prompt_of
 from panglot.encoders.protocol import Encoder, Side
@@ -84,8 +84,7 @@ def debias(
         PanglotError: The model, the text or a setting is wrong, or the folder cannot be written.
     """
     output = Path(output)
-    if output.exists():
-        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+    refuse_existing(output)
     if texts < 1:
         raise PanglotError(f"`texts` must be at least 1, got {texts}", field="texts", hint="give some hundreds")
     if on is None:
@@ -250,6 +249,7 @@ def _write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str
 
     Files of the model are hard links if the file system allows them.
     """
+    refuse_existing(output)  # Fitting takes minutes.
     modules = _modules_of(base, debiasing.method, by_language=debiasing.needs_language)
     with atomic_folder(output) as part:
         for path in model_files(base):

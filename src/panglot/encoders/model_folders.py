@@ -150,6 +150,12 @@ _OLD = frozenset({
 _INCIDENTAL = frozenset({"backend", "is_local", "local_files_only", "name_or_path"})
 
 
+def refuse_existing(output: Path) -> None:
+    """Refuse to write a model where something is. Ask again just before writing, which replaces a folder as a whole."""
+    if output.exists():
+        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+
+
 def save_portable(model: SentenceTransformer, folder: Path) -> None:
     """Write a model into a folder that others open too, to be compared by cosine, whatever it declared before."""
     model.similarity_fn_name = "cosine"

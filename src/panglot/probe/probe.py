@@ -20,7 +20,7 @@ from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import write_text
 from panglot.data.collection import Collection, Ints
-from panglot.encoders.protocol import Encoder, behind
+from panglot.encoders.protocol import Encoder, behind, by_id
 from panglot.evaluation.bootstrap import share_difference, share_interval
 from panglot.evaluation.exact_scores import Bools
 from panglot.evaluation.figures import Result
@@ -128,7 +128,7 @@ def probe(
     if lexicons is None:
         lexicons = read_lexicons(data_dir, chosen) if depth else {}
     searched = None
-    if depth and getattr(model, "by_id", False):
+    if depth and by_id(model):
         missing.append({"what": "changes", "why": "precomputed vectors do not cover changed questions"})
     elif depth:
         searched = search_changes(outcomes, asked, model, lexicons, start=start, limit=limit, beam=beam, depth=depth,

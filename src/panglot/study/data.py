@@ -62,7 +62,7 @@ def training_languages(languages: Iterable[str], size: int) -> tuple[str, ...]:
     """
     place = {code: number for number, code in enumerate(ORDER)}
     joining = sorted(set(languages), key=lambda code: (place.get(code, len(place)), code))
-    if not joining:
+    if size < 0 or not joining:
         raise PanglotError("a set must have at least one language", field="sizes",
                            hint="give sizes of 1 or more, and some languages")  # fmt: skip
     if size > len(joining):

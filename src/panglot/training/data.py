@@ -148,7 +148,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         else:
             collection = registry.read(spec, data_dir=settings.data_dir, languages=settings.languages or None)
         hint = "train on another set, such as mlqa or starter:train"
-        registry.refuse_test_set(spec, collection, "training on it", hint, "on")
+        registry.refuse_test_set(spec.partition("@")[0] if known else spec, collection, "training on it", hint, "on")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
         if excluded:

@@ -20,7 +20,7 @@ from panglot._files import atomic_folder, digest, shareable, write_json, write_t
 from panglot.data.collection import Collection
 from panglot.datasets.suite import read_suite
 from panglot.encoders.cache import cached
-from panglot.encoders.model_folders import metadata, origin_of, save_portable
+from panglot.encoders.model_folders import metadata, origin_of, refuse_existing, save_portable
 from panglot.encoders.open_model import folder_digest, open_model
 from panglot.encoders.protocol import Side, Vectors
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
@@ -118,8 +118,7 @@ def average(
         PanglotError: The models do not fit each other, a setting is wrong, or no share is better than the start.
     """
     output = Path(output)
-    if output.exists():
-        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+    refuse_existing(output)
     if len(models) < 2:
         raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another one")
     if suite is not None and weights is not None:
@@ -226,6 +225,7 @@ def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str
 
 def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], summary: Mapping[str, Any]) -> None:
     last = opened[-1]
+    refuse_existing(output)  # Choosing takes minutes.
     last.model.load_state_dict(mix([each.state for each in opened], weights))
     with atomic_folder(output) as part:
         save_portable(last.model, part)
