@@ -6,6 +6,7 @@ import ast
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import json
 import os
 import re
@@ -261,6 +262,33 @@ def test_python_examples_import_what_there_is(block: Block) -> None:
                 assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "panglot":
             assert hasattr(importlib.import_module("panglot"), node.attr), node.attr
+
+
+@pytest.mark.parametrize("block", [b for d in DOCUMENTS for b in blocks(d) if b.language == "python"], ids=repr)
+def test_python_examples_call_with_arguments_that_there_are(block: Block) -> None:
+    """Check calls of imported names and of their attributes. Models of pydantic have no signature of their own."""
+    tree, known = ast.parse(block.text), {"panglot": importlib.import_module("panglot")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("panglot"):
+            module = importlib.import_module(node.module or "")
+            known |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(isinstance(each, ast.Starred) for each in node.args):
+            continue
+        called = _known_object(node.func, known)
+        if called is None or hasattr(called, "model_fields"):
+            continue
+        keywords = {each.arg: None for each in node.keywords if each.arg}
+        inspect.signature(called).bind_partial(*[None] * len(node.args), **keywords)
+
+
+def _known_object(node: ast.expr, known: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = _known_object(node.value, known)
+        return None if owner is None else getattr(owner, node.attr)
+    return None
 
 
 @pytest.mark.parametrize("block", [b for d in DOCUMENTS for b in blocks(d) if b.language in {"toml", "json"}], ids=repr)

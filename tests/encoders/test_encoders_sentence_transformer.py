@@ -245,6 +245,8 @@ def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(PanglotError, match="the hub does not provide it"):
         load("nobody-owns-this/model-7f3a")
+    with pytest.raises(PanglotError, match="did you mean panglot-small"):
+        load("panglot-smal")
 
 
 def test_unknown_options_are_told() -> None:

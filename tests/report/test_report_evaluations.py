@@ -113,6 +113,15 @@ def test_without_map_the_first_measure_leads() -> None:
     assert only(read_results(figures)).headline[0].measure.key == "MRR"
 
 
+def test_reports_say_what_a_measure_means() -> None:
+    figures = sample_figures.figures()
+    meaning = "Mean average precision: how early all relevant passages come. 1 is perfect."
+    found = only(read_results(figures)).headline[0]
+    assert found.measure.key == "mAP"
+    assert found.meaning.endswith(meaning)
+    assert meaning in to_html(figures)
+
+
 def test_the_matrix_has_monolingual_figures_on_its_diagonal_and_means_without_it() -> None:
     figures = sample_figures.figures()
     dataset = only(read_results(figures))

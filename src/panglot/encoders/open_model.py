@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import logging
 import re
@@ -96,7 +97,9 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
         return Path(copy())
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         problem = f"there is no folder {name!r}, and the hub does not provide it: {first_line(error)}"
-        raise PanglotError(problem, hint="check the name, or fetch the model first and name its folder") from error
+        near = difflib.get_close_matches(name, SHIPPED, n=1)
+        hint = f"did you mean {near[0]}?" if near else "check the name, or fetch the model first and name its folder"
+        raise PanglotError(problem, hint=hint) from error
     except Exception as error:  # The hub's client does not wrap the many errors of its transport.
         if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
             raise

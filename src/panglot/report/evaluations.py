@@ -66,8 +66,9 @@ class Comparison:
 
     @property
     def meaning(self) -> str:
-        """What its figure is, in a sentence."""
-        return self.measure.meaning if self.subject == self.measure.key else SETTING_MEANINGS[self.setting]
+        """What its figure is, in a sentence or two."""
+        own = self.measure.meaning
+        return own if self.subject == self.measure.key else f"{SETTING_MEANINGS[self.setting]} {own}".rstrip()
 
 
 @dataclass(frozen=True)
