@@ -48,9 +48,9 @@ def blocks(collection: Collection, together: str = "") -> tuple[Ints32, Ints32]:
     count = int(block.max(initial=-1)) + 1
     judged = [np.empty(0, np.int64)]
     for batch in walk(collection.qrels):
-        asked, said = block[batch["question"].to_numpy()], block[batch["passage"].to_numpy() + np.int32(questions)]
+        asked, answering = block[batch["question"].to_numpy()], block[batch["passage"].to_numpy() + np.int32(questions)]
         # The versions of a question mostly follow each other, in one block, and so do those of its passages.
-        judged.append(np.unique(asked.astype(np.int64) * count + said))
+        judged.append(np.unique(asked.astype(np.int64) * count + answering))
     left, right = (side.astype(np.int32) for side in np.divmod(np.concatenate(judged), max(1, count)))
     apart = left != right
     least = smallest_together(count, left[apart], right[apart])
@@ -96,14 +96,14 @@ def concatenate(parts: Sequence[Collection]) -> Collection:
     passages: list[Text] = []
     qrels: list[tuple[str, str, int]] = []
     for number, part in enumerate(parts):
-        asked, said = (
+        asked, answering = (
             [Text(f"{number}:{t['id']}", t["language"], f"{number}:{t['group']}", t["text"]) for t in table.to_pylist()]
             for table in (part.questions, part.passages)
         )
         questions += asked
-        passages += said
+        passages += answering
         judged = zip(*part.qrels.to_pydict().values(), strict=True)
-        qrels += [(asked[q].id, said[p].id, relevance) for q, p, relevance in judged]
+        qrels += [(asked[q].id, answering[p].id, relevance) for q, p, relevance in judged]
     return Collection.build(names, questions, passages, qrels, {"source": "held out from training"})
 
 
@@ -259,11 +259,11 @@ def versions(
     answering = _members(passages)
     asking_in, answering_in = (np.array([text.language for text in side]) for side in (questions, passages))
     pairs: list[Ints] = []
-    for group, mine in _members(questions).items():
-        theirs = answering.get(group, np.empty(0, np.int64))
-        fits = np.full((len(mine), len(theirs)), own) | (asking_in[mine][:, None] != answering_in[theirs])
+    for group, asked in _members(questions).items():
+        answers = answering.get(group, np.empty(0, np.int64))
+        fits = np.full((len(asked), len(answers)), own) | (asking_in[asked][:, None] != answering_in[answers])
         left, right = np.nonzero(fits)
-        pairs.append(np.stack([mine[left], theirs[right]]))
+        pairs.append(np.stack([asked[left], answers[right]]))
     question, passage = np.concatenate(pairs, axis=1)
     relevance = np.ones(len(question), np.int16)
     judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(relevance)], QRELS)

@@ -188,14 +188,14 @@ def removal_mask(training: Collection, found: Sequence[Shared]) -> tuple[Bools, 
     if any(len(each.taken) for each in found):
         sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
         group = number_values(training.passages["group"])
-        gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
+        gone, of_passages = _groups(group, [rows - np.int32(asked) for _, rows in sides])
         passages = gone[group]
         group = number_values(training.questions["group"])
-        gone, mine = _groups(group, [rows for rows, _ in sides])
+        gone, of_questions = _groups(group, [rows for rows, _ in sides])
         for question, passage in training.walk_pairs():
             gone[group[question[passages[passage]]]] = True
         questions = gone[group]
-        groups = [a + b for a, b in zip(mine, said, strict=True)]
+        groups = [a + b for a, b in zip(of_questions, of_passages, strict=True)]
     overlaps = (
         Overlap(training.name, each.test, each.equal, each.near, each.highest, number, each.examples, each.nearest)
         for each, number in zip(found, groups, strict=True)
