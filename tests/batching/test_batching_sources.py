@@ -241,3 +241,20 @@ def test_translations_of_questions_never_meet_themselves() -> None:
             assert (batch.question_languages != batch.passage_languages).all()
     with pytest.raises(PanglotError, match="mono"):
         Plan([translations], Policy("mono", batch_size=4))
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_texts_without_a_group_are_rows_of_their_own(nothing: str | None) -> None:
+    """They are no versions of each other, whatever their languages, and beside texts with a group too."""
+    asked = [("q1", "en", "Where?"), ("q2", "en", "When?"), ("q3", "de", "Wer?")]
+    answering = [("p1", "en", "Here."), ("p2", "en", "Now."), ("p3", "de", "Ich.")]
+    judged = [(f"q{n}", f"p{n}", 1) for n in (1, 2, 3)]
+    for named in ({}, {"q1": "a", "p1": "b"}):
+        questions, passages = (
+            [Text(name, code, named.get(name, nothing), text) for name, code, text in side]  # type: ignore[arg-type]
+            for side in (asked, answering)
+        )
+        held = rows_of(Collection.build("alone", questions, passages, judged))
+        assert held.languages == ("de", "en")
+        assert held.question.tolist() == held.passage.tolist() == [[-1, 0], [-1, 1], [2, -1]]
+        assert len(conflict_groups(held)) == 3

@@ -14,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.batching import TrainingTable
 from panglot.data.collection import Collection, Text
 from panglot.data.columns import normalized
-from panglot.data.transform import blocks, hold_out, sample, select_rows
+from panglot.data.transform import blocks, concatenate, hold_out, sample, select_rows
 from panglot.datasets.catalog import CARDS
 
 side = st.lists(
@@ -159,3 +159,19 @@ def test_no_question_of_dev_is_in_train_in_another_spelling() -> None:
     assert len(one) + len(other) == 6
     assert not one & other
     assert TrainingTable.from_collection(made).largest_conflict_group == 5
+
+
+def test_texts_without_a_group_are_apart() -> None:
+    parts = [
+        Collection.build(name, [Text(f"q{i}", "en", "", f"{name} {i}?") for i in range(4)],
+                         [Text(f"p{i}", "de", "", f"{name} {i}.") for i in range(4)], [("q0", "p0", 1)])
+        for name in ("one", "two")
+    ]  # fmt: skip
+    whole = concatenate(parts)
+    questions, passages = blocks(whole)
+    assert len(set(questions.tolist())) == len(set(passages.tolist())) == 8
+    assert questions[0] == passages[0]
+    assert blocks(whole, together=".*")[0].tolist() == questions.tolist()
+    train, dev = hold_out(whole, 0.25, 0)
+    assert (train.questions.num_rows, dev.questions.num_rows) == (6, 2)
+    assert select_rows(whole, rows=3)[0].sum() == 3

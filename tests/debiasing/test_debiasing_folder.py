@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 import panglot
 from panglot._errors import PanglotError
 from panglot._files import file_digest
+from panglot.data.collection import Collection, Text
 from panglot.debiasing import correction
 from panglot.debiasing.correction import METHODS, Debiased
 from panglot.debiasing.debias import BROAD, debias, open_sets, sample
@@ -377,3 +378,15 @@ def test_a_large_set_does_not_crowd_out_a_small_one() -> None:
     assert [group.partition(":")[0] for group in found] == ["0", "1"] * 8
     assert {len(set(groups)) for groups in alone} == {8}
     assert sample(sets, 16, 0)["passage"]["de"].groups == found
+
+
+def test_texts_without_a_group_are_drawn_as_any_others_and_are_no_translations() -> None:
+    """They take turns with other sets, at random, and have no version in the pivot."""
+    texts = [Text(f"{x}{i}", x, "", f"{x} {i}") for x in ("de", "en") for i in range(50)]
+    alone = Collection.build("alone", texts, texts, [])
+    named = Collection.build("named", texts, [Text(t.id, "en", t.id, f"more {t.text}") for t in texts], [])
+    drawn = sample([alone.select(["en"]), named], 20, 0)["passage"]["en"]
+    assert [group.partition(":")[0] for group in drawn.groups] == ["0", "1"] * 10
+    assert len(set(drawn.groups)) == 20
+    assert drawn.texts[0] != "en 0"
+    assert not sample([alone], 20, 0, pivot="en")["passage"]["de"].texts

@@ -49,6 +49,17 @@ def test_pools_of_unlike_size_are_cut_to_common_groups() -> None:
     assert same.pools == "whole"
 
 
+def test_passages_without_a_group_are_common_to_no_languages() -> None:
+    whole = uneven()
+    alone = [Text(f"alone-{x}-{n}", x, "", f"{x} {n}") for x in ("en", "de") for n in range(5)]
+    sides = [[Text(**row) for row in table.to_pylist()] for table in (whole.questions, whole.passages)]
+    ids = [[text.id for text in side] for side in sides]
+    judged = [(ids[0][row["question"]], ids[1][row["passage"]], row["relevance"]) for row in whole.qrels.to_pylist()]
+    found = ParallelQuestions.of(Collection.build("more", sides[0], [*sides[1], *alone], judged), "en", "de", "common")
+    assert found
+    assert [len(rows) for rows in found.passages] == [3, 3]
+
+
 def test_pools_go_by_id_and_questions_by_group() -> None:
     collection = uneven()
     found = ParallelQuestions.of(collection, "en", "de")

@@ -224,3 +224,14 @@ def test_what_is_no_collection_is_not_replaced(tmp_path: Path) -> None:
 def test_head_keeps_what_answers() -> None:
     small = head(collection(9), 2)
     assert (small.questions.num_rows, small.passages.num_rows, small.qrels.num_rows) == (2, 2, 2)
+
+
+def test_texts_without_a_group_are_translated_each_and_share_one_with_their_translations(tmp_path: Path) -> None:
+    questions = [Text("q1", "en", "", "Where?"), Text("q2", "en", "", "When?"), Text("q3", "es", "", "spa Who?")]
+    passages = [Text("p1", "en", "", "Here."), Text("p2", "en", "", "Now.")]
+    made = run(tmp_path, Collection.build("alone", questions, passages, [("q1", "p1", 1), ("q2", "p2", 1)]))
+    assert {(row["language"], row["group"]) for row in made.collection.questions.to_pylist()} == {
+        ("en", "q1"), ("es", "q1"), ("en", "q2"), ("es", "q2"), ("es", "q3")
+    }  # fmt: skip
+    assert head(made.collection, 2).questions.num_rows == 4
+    assert head(Collection.build("alone", questions, passages, []), 2).questions.num_rows == 2

@@ -17,12 +17,12 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder
 from panglot.data.collection import Collection, source_key
-from panglot.data.columns import Bools, Ints, Ints32, connect, number_values, open_array, pc, text_numbers, walk
+from panglot.data.columns import Bools, Ints, Ints32, connect, number_groups, open_array, pc, text_numbers, walk
 
 #: Rows of collections with at least that many questions are cached. Smaller ones are found in a second or two.
 LARGE = 200_000
 # To be raised whenever other rows or conflict groups are found in the same collection.
-_VERSION = 3
+_VERSION = 4
 
 _ARRAYS = ("question", "passage", "conflict_group")
 
@@ -208,7 +208,7 @@ def cache_rows(collection: Collection) -> None:
 
 def _find_rows(collection: Collection) -> _Rows:
     languages = len(collection.languages)
-    group = number_values(collection.questions["group"])
+    group = number_groups(collection.questions["group"])
     question_in, passage_in = (
         _languages(table, collection.languages) for table in (collection.questions, collection.passages)
     )
@@ -247,7 +247,7 @@ def _conflicts(
 ) -> Iterator[tuple[Ints32, Ints32]]:
     """Yield what makes question groups conflict: the groups, and numbers of the things that they have."""
     yield linked_group, linked_passage
-    yield linked_group, number_values(collection.passages["group"])[linked_passage]
+    yield linked_group, number_groups(collection.passages["group"])[linked_passage]
     for rows, groups, table in (
         (linked_passage, linked_group, collection.passages),
         (asked, group[asked], collection.questions),

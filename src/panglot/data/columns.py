@@ -225,18 +225,20 @@ def ranks(first: Ints32) -> Ints32:
     return (np.cumsum(new, dtype=np.int32) - np.int32(1))[first]
 
 
-def number_values(column: pa.ChunkedArray) -> Ints32:
-    """Number the values of a column of texts in the order of their first occurrence, without holding the texts.
+def number_groups(column: pa.ChunkedArray) -> Ints32:
+    """Number groups in the order of their first occurrence, without holding their names. An empty one is of one text.
 
-    >>> number_values(pa.chunked_array([["b", "a"], ["b"]])).tolist()
-    [0, 1, 0]
+    >>> number_groups(pa.chunked_array([["b", "a"], ["b", "", None]])).tolist()
+    [0, 1, 0, 2, 3]
     """
-    texts = (batch.column(0) for batch in walk(pa.table({"text": column})))
-    return ranks(first_of(_gather(texts, len(column))))
+    names = (batch.column(0).fill_null("") for batch in walk(pa.table({"group": column})))
+    first = first_of(_gather(names, len(column)))
+    alone = pc.fill_null(pc.binary_length(column), 0).to_numpy() == 0
+    return ranks(np.where(alone, np.arange(len(first), dtype=np.int32), first))
 
 
 def text_numbers(column: pa.ChunkedArray, chosen: Bools | None = None) -> Ints32:
-    """Number texts as :func:`number_values` does. Texts whose :func:`normalized` forms are equal share a number.
+    """Number texts in the order of their first occurrence. Those whose :func:`normalized` forms are equal share one.
 
     Texts that are not ``chosen`` get the number −1. By default all are chosen.
 

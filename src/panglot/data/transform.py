@@ -16,7 +16,7 @@ from panglot.data.columns import (
     Ints,
     Ints32,
     connect,
-    number_values,
+    number_groups,
     pc,
     ranks,
     smallest_together,
@@ -97,7 +97,11 @@ def concatenate(parts: Sequence[Collection]) -> Collection:
     qrels: list[tuple[str, str, int]] = []
     for number, part in enumerate(parts):
         asked, answering = (
-            [Text(f"{number}:{t['id']}", t["language"], f"{number}:{t['group']}", t["text"]) for t in table.to_pylist()]
+            # A text without a group stays without one.
+            [
+                Text(f"{number}:{t['id']}", t["language"], t["group"] and f"{number}:{t['group']}", t["text"])
+                for t in table.to_pylist()
+            ]
             for table in (part.questions, part.passages)
         )
         questions += asked
@@ -134,14 +138,14 @@ def _ties(collection: Collection, together: str) -> Iterator[tuple[Ints32, Ints3
     known = pa.array(collection.languages, pa.string())
     for table in (collection.questions, collection.passages):
         rows = np.arange(start, start + table.num_rows, dtype=np.int32)
-        yield rows, number_values(table["group"])
+        yield rows, number_groups(table["group"])
         language = pc.index_in(table["language"], known).to_numpy().astype(np.int64)
         yield rows, text_numbers(table["text"]) * np.int64(len(known)) + language
         start += table.num_rows
     if together:
         pattern = re.compile(together)
         names = [*collection.questions["group"].to_pylist(), *collection.passages["group"].to_pylist()]
-        found = [(row, match[0]) for row, name in enumerate(names) if (match := pattern.search(name))]
+        found = [(row, match[0]) for row, name in enumerate(names) if name and (match := pattern.search(name))]
         numbers = {text: number for number, text in enumerate(dict.fromkeys(text for _, text in found))}
         yield np.array([row for row, _ in found], np.int32), np.array([numbers[text] for _, text in found], np.int32)
 
@@ -191,7 +195,7 @@ def draw_groups(
     """Draw at most ``rows`` of the marked questions in whole groups, and the marked passages that go with them."""
     questions = np.ones(collection.questions.num_rows, bool) if questions is None else questions
     passages = np.ones(collection.passages.num_rows, bool) if passages is None else passages
-    group = number_values(collection.questions["group"])
+    group = number_groups(collection.questions["group"])
     sizes = np.bincount(group[questions], minlength=int(group.max(initial=-1)) + 1)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes).astype(np.int32))
     fits = np.cumsum(sizes[order]) <= rows

@@ -27,7 +27,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
 from panglot.data.collection import Collection, cached_subset
-from panglot.data.columns import Bools, Ints32, number_values
+from panglot.data.columns import Bools, Ints32, number_groups
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 from panglot.datasets import registry
 from panglot.datasets.catalog import CARDS
@@ -187,10 +187,10 @@ def removal_mask(training: Collection, found: Sequence[Shared]) -> tuple[Bools, 
     groups = [0] * len(found)
     if any(len(each.taken) for each in found):
         sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
-        group = number_values(training.passages["group"])
+        group = number_groups(training.passages["group"])
         gone, of_passages = _groups(group, [rows - np.int32(asked) for _, rows in sides])
         passages = gone[group]
-        group = number_values(training.questions["group"])
+        group = number_groups(training.questions["group"])
         gone, of_questions = _groups(group, [rows for rows, _ in sides])
         for question, passage in training.walk_pairs():
             gone[group[question[passages[passage]]]] = True

@@ -189,9 +189,9 @@ def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[_Row]
     found: dict[str, list[_Row]] = {}
     for number, collection in enumerate(collections):
         table = collection.questions if side == "question" else collection.passages
-        columns = (table[name].to_pylist() for name in ("language", "group", "text"))
-        for code, group, text in zip(*columns, strict=True):
-            found.setdefault(code, []).append((f"{number}:{group}", text))
+        columns = (table[name].to_pylist() for name in ("language", "group", "id", "text"))
+        for code, group, identity, text in zip(*columns, strict=True):
+            found.setdefault(code, []).append((f"{number}:{group or identity}", text))
     return found
 
 

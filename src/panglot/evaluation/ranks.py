@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from panglot._environment import cores
 from panglot._errors import PanglotError
+from panglot.data.columns import number_groups
 from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
 
 if TYPE_CHECKING:
@@ -187,10 +188,7 @@ def _falling(scores: Vectors) -> Vectors:
 
 def group_numbers(table: pa.Table) -> Ints:
     """Return a number for the group of each text, shape ``[texts]``. A text without a group gets its own."""
-    names: list[str | None] = table["group"].to_pylist()
-    numbers: dict[object, int] = {}
-    # The row stands in for a missing group, so that texts without one never share a number.
-    return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(names)], np.int64)
+    return number_groups(table["group"]).astype(np.int64)
 
 
 def _check(questions: Vectors, passages: Vectors, collection: Collection) -> None:

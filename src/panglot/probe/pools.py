@@ -61,7 +61,7 @@ class ParallelQuestions:
         sizes = sorted(len(each) for each in rows)
         kind: Pools = pools or ("whole" if sizes[1] <= _LARGEST_RATIO * sizes[0] else "common")
         if kind == "common":
-            common = set(group[rows[0]]) & set(group[rows[1]])
+            common = (set(group[rows[0]]) & set(group[rows[1]])) - {"", None}
             rows = [each[[name in common for name in group[each]]] for each in rows]
         # Positions in the order of ids break ties as the evaluation does.
         ids: list[str] = collection.passages["id"].to_pylist()

@@ -16,7 +16,7 @@ from panglot.augment import codeswitch, lexicons
 from panglot.batching.policy import Batch
 from panglot.batching.table import DISTILL, TrainingTable, is_english
 from panglot.data.collection import Collection, Ints
-from panglot.data.columns import Bools, Ints32, connect, number_values, take, text_numbers, walk
+from panglot.data.columns import Bools, Ints32, connect, number_groups, take, text_numbers, walk
 from panglot.data.files import RowError
 from panglot.data.language import canonical
 from panglot.data.transform import concatenate, hold_out
@@ -338,7 +338,7 @@ def _answers(collection: Collection, source: TrainingTable, wrong: Ints32) -> tu
     for questions in source.question.T:
         of_question[questions[questions >= 0]] = source.conflict_group[questions >= 0]
     asked, relevant = (np.concatenate(part) for part in zip(*collection.walk_pairs(), strict=True))
-    version = number_values(collection.passages["group"])
+    version = number_groups(collection.passages["group"])
     # Only texts of groups that a batch can have are read.
     met = np.zeros(int(version.max()) + 1, bool)
     met[version[np.concatenate([relevant, wrong])]] = True

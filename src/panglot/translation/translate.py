@@ -18,7 +18,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
-from panglot.data.columns import store
+from panglot.data.columns import number_groups, store
 from panglot.data.convert import check_folder
 from panglot.data.language import canonical
 from panglot.encoders.protocol import Side
@@ -62,8 +62,8 @@ def plan(
         routes: dict[tuple[str, ...], Route] = {}
         for side, table in tables[: 1 if questions_only else 2]:
             languages: list[str] = table["language"].to_pylist()
-            groups: list[str] = table["group"].to_pylist()
-            versions: dict[str, dict[str, None]] = {}
+            groups: list[int] = number_groups(table["group"]).tolist()
+            versions: dict[int, dict[str, None]] = {}
             for group, language in zip(groups, languages, strict=True):
                 versions.setdefault(group, {})[language] = None
             for row, (group, language) in enumerate(zip(groups, languages, strict=True)):
@@ -82,7 +82,7 @@ def plan(
 
 def head(collection: Collection, questions: int) -> Collection:
     """Return the first questions, by group and in all languages, and the passages that they are judged with."""
-    groups: list[str] = collection.questions["group"].to_pylist()
+    groups: list[int] = number_groups(collection.questions["group"]).tolist()
     chosen = set(list(dict.fromkeys(groups))[:questions])
     kept = np.array([group in chosen for group in groups], np.bool_)
     passages = np.zeros(collection.passages.num_rows, np.bool_)
@@ -156,7 +156,7 @@ def translate(
         route, side = part[0].route, part[0].side
         counts = counted.setdefault(route.target, {}).setdefault(str(route), _Counts())
         progress(f"{route}: {len(part):,} {side}s")
-        rows: list[dict[str, str]] = tables[side].take([job.row for job in part]).to_pylist()
+        rows = _named_groups(tables[side].take([job.row for job in part]))
         # Without filters, any answer is accepted, also one in another language.
         found = translate_texts([row["text"] for row in rows], route, store, counts, check_language=limits.sure <= 1)
         made_by, why = _made_by(route), _reasons(rows, found, route, side, limits, distant)
@@ -256,12 +256,17 @@ def _label(source: str, route: Route, used: set[str]) -> str:
     return label
 
 
+def _named_groups(table: pa.Table) -> list[dict[str, str]]:
+    """Return texts as dictionaries. One without a group has its id as one, so that its translations can share it."""
+    return [row | {"group": row["group"] or row["id"]} for row in table.to_pylist()]
+
+
 def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], metadata: dict[str, str]) -> Collection:
     """Return the collection with new rows, which are judged as their sources are."""
     sides: list[list[Text]] = []
     versions: list[dict[int, list[str]]] = []
     for side, table in (("question", collection.questions), ("passage", collection.passages)):
-        old = [Text(*row.values()) for row in table.select(["id", "language", "group", "text"]).to_pylist()]
+        old = [Text(**row) for row in _named_groups(table)]
         ids = {row: [text.id] for row, text in enumerate(old)}
         for row, text in new[side]:
             ids[row].append(text.id)
