@@ -195,13 +195,19 @@ def test_aligned_mtl_gives_all_directions_the_smallest_singular_value() -> None:
     np.testing.assert_allclose(direction("aligned-mtl", rows), (values.min() * left @ right).mean(0), rtol=1e-6)
 
 
-def test_upgrad_is_the_mean_of_the_projections_on_the_dual_cone() -> None:
-    """The projection of g on {d: G d ≥ 0} is g + Gᵀ v, with v ≥ 0 of the least ‖g + Gᵀ v‖ (2406.16232)."""
+@pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), (1.0, 1e-4, 30.0), (1e-3, 1e-3, 1.0)])
+def test_upgrad_is_the_mean_of_the_projections_on_the_dual_cone(scales: tuple[float, ...]) -> None:
+    """The projection of g on {d: G d ≥ 0} is g + Gᵀ v, with v ≥ 0 of the least ‖g + Gᵀ v‖ (2406.16232).
+
+    The cone is the same whatever the norms are, so that a short gradient constrains the update as a long one does.
+    """
     need("upgrad")
-    rows = gradients(3, 4, seed=3)
+    rows = gradients(3, 4, seed=3) * np.array(scales)[:, None]
     projected = [row + nnls(rows.T, -row)[0] @ rows for row in rows]
     assert (rows @ rows.T < 0).any()
-    np.testing.assert_allclose(direction("upgrad", rows), np.mean(projected, axis=0), atol=1e-4)
+    expected = np.mean(projected, axis=0)
+    np.testing.assert_allclose(direction("upgrad", rows), expected, atol=1e-4 * np.linalg.norm(expected))
+    assert ((rows @ direction("upgrad", rows)) / np.linalg.norm(rows, axis=1)).min() > -1e-4 * np.linalg.norm(expected)
 
 
 def need(way: Mixing) -> None:

@@ -161,11 +161,17 @@ def _torchjd(name: str, mean: bool = False, **options: Any) -> _Method:
 
 
 def _upgrad(normal: Tensor) -> Array:
+    import torch
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
+    # The dual cone depends on directions alone, and the projection of s g is s times that of g. Of unit gradients, what
+    # is added to the diagonal is as small for short gradients as for long ones.
+    norms = normal.diagonal().sqrt()
+    unit = torch.where(norms > 0, norms, 1.0)
     # The default of 1e-4 on the diagonal is for single precision. Sums are in double precision here and need less.
-    return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-6))(normal).numpy()
+    ways = UPGradWeighting(norms / len(norms), QuadprogProjector(reg_eps=1e-6))
+    return (ways(normal / torch.outer(unit, unit)) / unit).numpy()
 
 
 _METHODS: Mapping[str, _Method] = {
