@@ -181,6 +181,23 @@ def test_the_caution_is_what_a_simulation_finds() -> None:
         assert (f"With {count} seeds" in said and f"{100 * most:g} %" in said) == (count < 10)
 
 
+def test_comparisons_are_corrected_for_those_that_are_not_finished_too(tmp_path: Path) -> None:
+    """Two settings at two sizes are four comparisons. With the cells of one size, each p counts fourfold at least."""
+    study = made(tmp_path)
+    results = cells(study, {"hybrid-4": 0.004}, 0.004)
+    alone = [each.p or 0.0 for each in comparisons(results)]
+    assert [each.corrected for each in comparisons(results)] == pytest.approx(holm(alone))
+    for seed in study.seeds[1:]:
+        (study.output / "cells" / f"hybrid-all-{seed}" / "cell.json").unlink()
+    (study.output / "cells" / "mean-all-0" / "cell.json").unlink()
+    found = comparisons(Results(study))
+    assert [(each.size, each.of) for each in found] == [(4, 4), (4, 4)]
+    assert [each.corrected for each in found] == pytest.approx(holm([*alone[::2], 1.0, 1.0])[:2])
+    text = report.to_markdown(Results(study), status_of(study))
+    assert "of 2 comparisons" in text
+    assert "corrected after Holm for all 4 comparisons" in text
+
+
 def test_strategies_that_share_no_size_have_no_finding(tmp_path: Path) -> None:
     study = made(tmp_path)
     hybrid, *others = study.strategies

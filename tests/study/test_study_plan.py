@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from panglot.study import design
-from panglot.study.endpoints import plan, smallest_difference
-from panglot.study.estimates import Results, SeedFigures, t_test
+from panglot.study.endpoints import detectable, plan, smallest_difference
+from panglot.study.estimates import SIGNIFICANCE, Results, SeedFigures, comparisons, gap, t_test
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -66,6 +66,18 @@ def test_the_design_of_the_next_study_detects_what_its_page_says(committed: desi
     # All figures are 1 there, so that nothing is known of how much they differ.
     ceiling = [each for each in found["detectable"] if each["test"] == "tydiqa-goldp-large"]
     assert {each["alone"] is None for each in ceiling if each["figure"] == "monolingual.mAP"} == {True}
+
+
+def test_the_correction_counts_only_sizes_of_both_strategies(committed: design.Study) -> None:
+    results = Results(committed)
+    every = comparisons(results)
+    assert {each.of for each in every} == {len(every)} == {48}
+    each = next(each for each in detectable(committed, results) if each.contrast == "4")
+    key = f"{each.test}|{each.part}|{each.figure}"
+    one = gap(results, committed.focus, committed.rival, 4, key, committed.seeds)
+    assert one is not None
+    expected = smallest_difference(one, len(committed.seeds), one.groups, SIGNIFICANCE / len(every))
+    assert each.corrected == pytest.approx(expected)
 
 
 def test_without_a_pilot_cells_and_trials_are_counted(tmp_path: Path, succeeds: Callable[..., str]) -> None:

@@ -276,7 +276,7 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
     seeds = len(study.shared_seeds(study.focus, study.rival))
     sizes, shared = _paired(pilot)
     keys = [key for key in pilot.measured() if key[0] in shares and key[1] in FIXED and not is_distance(key[2])]
-    comparisons = len(keys) * len(study.sizes)
+    comparisons = len(keys) * len(study.shared_sizes(study.focus, study.rival))
     found: list[Detectable] = []
     for test, part, figure in keys if len(shared) > 1 else []:
         every = {

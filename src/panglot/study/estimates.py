@@ -230,7 +230,7 @@ class Comparison:
 
     The gap is how much more of the start's value the focus keeps, as a share of that value. ``p`` is None if focus and
     rival have one seed or one question group in common, or fewer seeds than the study has for them. ``corrected`` is
-    after Holm's correction for all comparisons of the study.
+    after Holm's correction for ``of`` comparisons: all of the study, whether their cells are finished or not.
     """
 
     key: str
@@ -238,6 +238,7 @@ class Comparison:
     gap: Estimate
     p: float | None
     corrected: float | None
+    of: int
 
     @property
     def sign(self) -> int:
@@ -254,17 +255,18 @@ def comparisons(results: Results) -> list[Comparison]:
     """
     study = results.study
     found: list[tuple[str, int, Estimate, float | None]] = []
-    planned = len(study.shared_seeds(study.focus, study.rival))
-    for test, part, figure in results.measured():
-        if part not in FIXED or is_distance(figure):
-            continue
-        key = f"{test}|{part}|{figure}"
-        pairs = ((size, difference(results, study.focus, study.rival, size, key)) for size in study.sizes)
-        for size, pair in pairs:
-            if pair is not None:
-                found.append((key, size, pair[0], pair[1] if pair[0].seeds == planned else None))
-    corrected = iter(holm([p for *_, p in found if p is not None]))
-    return [Comparison(key, size, gap, p, None if p is None else next(corrected)) for key, size, gap, p in found]
+    planned, unfinished = len(study.shared_seeds(study.focus, study.rival)), 0
+    keys = ["|".join(each) for each in results.measured() if each[1] in FIXED and not is_distance(each[2])]
+    for key, size in product(keys, study.shared_sizes(study.focus, study.rival)):
+        done = len({*results.seeds(study.focus, size)} & {*results.seeds(study.rival, size)}) == planned
+        unfinished += not done
+        if pair := difference(results, study.focus, study.rival, size, key):
+            found.append((key, size, pair[0], pair[1] if done else None))
+    # A report before the end must not call significant what the whole study may not.
+    known = [p for *_, p in found if p is not None] + [1.0] * unfinished
+    corrected = iter(holm(known))
+    return [Comparison(key, size, gap, p, None if p is None else next(corrected), len(known))
+            for key, size, gap, p in found]  # fmt: skip
 
 
 def difference(results: Results, one: str, other: str, size: int, key: str) -> tuple[Estimate, float | None] | None:

@@ -236,8 +236,8 @@ def _summary(study: Study, every: Sequence[Comparison]) -> str:
         f"Compared with {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(tested)}"
         f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
         f" difference, paired by seed and question. Its variance is that over {seeds} seeds plus that over"
-        f" question groups. It is corrected after Holm for all {len(tested)} comparisons. Brackets are uncorrected 95 %"
-        " intervals." + caution(comparison.gap.seeds for comparison in tested)
+        f" question groups. It is corrected after Holm for all {tested[0].of} comparisons. Brackets are uncorrected 95"
+        " % intervals." + caution(comparison.gap.seeds for comparison in tested)
     )
 
 
