@@ -237,6 +237,11 @@ def test_geometry_sees_a_shift_of_languages_and_not_its_absence() -> None:
     assert translation_cosines(alike, language, np.arange(900), seed=0) is None
 
 
+def test_a_vector_of_zeros_has_a_cosine_of_zero() -> None:
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], np.float32)
+    assert translation_cosines(vectors, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), seed=0) == (0.5, 0.0)
+
+
 def test_reports_know_every_measure_of_bias_and_which_values_are_better() -> None:
     labels = {each.key: each for each in bias_measures([each.name for each in BIAS_MEASURES])}
     assert {each.name: each.better == "lower" for each in BIAS_MEASURES} == {

@@ -105,7 +105,8 @@ def test_expressions() -> None:
     assert sources.names("mean(/x, run:/y) / 2", "a/of") == ["a", "run"]
     assert sources.names("run:/x / 2", "a") == ["run"]
     assert list(follow(stored, "/nothing/here")) == []
-    for wrong, why in (("/nothing", "has nothing at"), ("b:/x", "no stored result 'b'"), ("run:/y", "no figure y")):
+    for wrong, why in (("/nothing", "has nothing at"), ("b:/x", "no stored result 'b'"), ("run:/y", "no figure y"),
+                       ("/of/x - /of/*/*", "2 values before it and 3 after it")):  # fmt: skip
         with pytest.raises(PanglotError, match=why):
             sources.values(wrong, "a")
 

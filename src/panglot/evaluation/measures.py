@@ -298,5 +298,7 @@ def _is_relevant(question: Ints, passage: Ints, ranks: Ranks) -> Bools:
 
 
 def _mean_cosine(a: Vectors, b: Vectors) -> float:
-    cosines = np.einsum("nd,nd->n", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    # Zero vectors have a cosine of 0 with any other, not NaN, which JSON cannot hold.
+    cosines = np.einsum("nd,nd->n", a, b) / np.maximum(norms, np.finfo(np.float32).tiny)
     return float(cosines.mean(dtype=np.float64))

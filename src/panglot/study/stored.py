@@ -191,4 +191,7 @@ def _broadcast(apply: Callable[[float, float], float], one: list[float], other: 
         other = other * len(one)
     elif len(one) == 1:
         one = one * len(other)
+    if len(one) != len(other):
+        problem = f"an operator has {len(one)} values before it and {len(other)} after it"
+        raise PanglotError(problem, hint="give both sides as many values, or one side a single one")
     return map(apply, one, other)
