@@ -179,7 +179,20 @@ def test_a_test_set_without_a_wanted_language_is_told(file: Path) -> None:
     file.write_text(file.read_text("utf-8").replace('["en", "de", "fi"]', '["en", "de", "th"]'), "utf-8")
     with pytest.raises(PanglotError, match="starter:test has no text in th") as caught:
         prepare(design.read(file), None)
-    assert caught.value.file == file
+    assert (caught.value.file, caught.value.field) == (file, "tests.languages")
+
+
+def test_sets_of_languages_are_canonical_and_those_that_a_test_set_lacks_are_named(file: Path) -> None:
+    text = file.read_text("utf-8") + '\n[tests.asked_in]\nfew = ["deu", "FI"]\n'
+    file.write_text(text, "utf-8")
+    study = design.read(file)
+    assert study.tests[-1].asked_in == {"few": ("de", "fi")}
+    prepare(study, None)
+    # The data are there, and the set is named all the same.
+    file.write_text(text.replace('"FI"', '"th"'), "utf-8")
+    with pytest.raises(PanglotError, match="has no text in th") as caught:
+        prepare(design.read(file), None)
+    assert (caught.value.file, caught.value.field) == (file, "tests.asked_in.few")
 
 
 @pytest.mark.filterwarnings("ignore:.* cut at 128 tokens")  # The small model takes no more.

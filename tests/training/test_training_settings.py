@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import panglot
 from panglot._errors import PanglotError
 from panglot.cli import main
+from panglot.training import data
 from panglot.training.settings import RENAMED, Settings
 
 
@@ -142,3 +144,9 @@ def test_weights_are_not_trained_as_whole_numbers() -> None:
     with pytest.raises(PanglotError, match="precision") as caught:
         Settings.from_dict({"on": ["a"], "precision": "int8"})
     assert "bf16" in str(caught.value)
+
+
+def test_a_language_that_no_training_set_has_is_named() -> None:
+    settings = Settings(on=("starter:train",), exclude=("none",), languages=("eng", "he", "qaa"))
+    assert "no training set has text in he, qaa" in data.load(settings).warnings
+    assert not data.load(replace(settings, languages=("eng",))).warnings

@@ -132,6 +132,9 @@ def prepare(study: Study, data_dir: Path | None) -> StudyData:
     _check_sources(study, sources, data_dir, about)
     training = tuple(folder / name for name in made["training"])
     tests = {name: replace(Collection.open(folder / place), name=name) for name, place in made["tests"].items()}
+    for test in study.tests:
+        for name, codes in test.asked_in.items():
+            _check_languages(study, tests[test.on], codes, f"tests.asked_in.{name}")
     return StudyData(key, training, folder / "dev", tests, _languages(study, made["languages"]), sources)
 
 
@@ -164,9 +167,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
     sources: list[SourceDigest] = []
     for number, test in enumerate(study.tests):
         collection = registry.read(test.on, data_dir=data_dir, languages=test.languages or None)
-        if missing := sorted({canonical(code) for code in test.languages} - set(collection.languages)):
-            raise PanglotError(f"{test.on} has no text in {', '.join(missing)}", file=study.file,
-                               field="tests.languages", hint="remove them")  # fmt: skip
+        _check_languages(study, replace(collection, name=test.on), test.languages, "tests.languages")
         sources.append(SourceDigest(test.on, _files_digest(test.on, data_dir), collection.digest))
         # The whole set is excluded from training, including the part that is not measured.
         held.append(hash_texts(collection))
@@ -183,18 +184,27 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         sources.append(SourceDigest(name, _files_digest(name, data_dir), collection.digest))
         kept, shared = exclude(collection, held)
         removed[name] = {found.test: found.groups for found in shared}
-        languages.update(kept.languages)
         if study.rates is not None:
             kept, part = hold_out(kept, study.rates.dev_share, 0)
             dev.append(part)
+        # Those of held-out rows alone are not trained on.
+        languages.update(kept.languages)
         training.append(f"train-{number}")
         replace(kept, name=name).save(folder / training[-1])
     if study.rates is not None and dev:
         size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
         chosen = study.rates.languages or _languages(study, sorted(languages))[size]
-        concatenate(dev).select([canonical(code) for code in chosen]).save(folder / "dev")
+        whole = concatenate(dev)
+        _check_languages(study, whole, study.rates.languages, "rates.languages")
+        whole.select([canonical(code) for code in chosen]).save(folder / "dev")
     write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed,
                        "sources": [asdict(each) for each in sources]})  # fmt: skip
+
+
+def _check_languages(study: Study, collection: Collection, codes: Iterable[str], field: str) -> None:
+    if missing := sorted({canonical(code) for code in codes} - set(collection.languages)):
+        problem = f"{collection.name} has no text in {', '.join(missing)}"
+        raise PanglotError(problem, file=study.file, field=field, hint="remove them")
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, tuple[str, ...]]:

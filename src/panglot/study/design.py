@@ -21,6 +21,7 @@ from panglot._files import (
     unexpected,
     unknown,
 )
+from panglot.data.language import canonical
 from panglot.evaluation.figures import SETTINGS
 from panglot.training.settings import Settings
 
@@ -326,7 +327,7 @@ def _test(values: Any) -> Test:
     if odd := sorted(set(settings) - set(SETTINGS)):
         raise unknown(f"{odd[0]!r} is not a setting", SETTINGS, "tests.settings")
     asked_in = {
-        str(name): strings(codes, f"tests.asked_in.{name}")
+        str(name): tuple(map(canonical, strings(codes, f"tests.asked_in.{name}")))
         for name, codes in expect(values.get("asked_in", {}), dict, "tests.asked_in").items()
     }
     if taken := [name for name in asked_in if name in _SLICES or "|" in name]:

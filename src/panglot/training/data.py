@@ -50,11 +50,13 @@ class TrainingData:
     not_compared: Mapping[str, str] = field(default_factory=dict)  # why, by the name of the test set
     compared: tuple[str, ...] = ()  # the test sets that were compared
     rejected: Mapping[str, Sequence[RowError]] = field(default_factory=dict)  # unreadable lines, by training set
+    absent: tuple[str, ...] = ()  # languages to train on that no training set has
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the owner of the data should know before training, one sentence each."""
         found = [warning for source in self.sources for warning in source.warnings]
+        found += [f"no training set has text in {', '.join(self.absent)}"] if self.absent else []
         found += [f"{each.training}: {each.groups:,} groups left out because {each.test} shares text with them"
                   for each in self.overlaps if each.groups]  # fmt: skip
         found += [f"{each.training}: what is left shares most with {each.test} in {nearest}"
@@ -125,6 +127,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     overlaps: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
+    present: set[str] = set()
     rejected: dict[str, Sequence[RowError]] = {}
     excluded = settings.exclude
     if settings.suite:
@@ -149,6 +152,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             collection = registry.read(spec, data_dir=settings.data_dir, languages=settings.languages or None)
         hint = "train on another set, such as mlqa or starter:train"
         registry.refuse_test_set(spec.partition("@")[0] if known else spec, collection, "training on it", hint, "on")
+        present.update(collection.languages)
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
         if excluded:
@@ -166,7 +170,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     switching = _switching(settings, sources) if settings.code_switch != "none" else None
     negatives = tuple(map(hard_negatives_of, train)) if settings.hard_negatives else ()
     left_out = tuple(overlaps), unread, tuple(sorted(tests))
-    return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected)
+    absent = tuple(sorted({canonical(code) for code in settings.languages} - present))
+    return TrainingData(tuple(train), sources, dev, negatives, switching, *left_out, rejected, absent)
 
 
 def _switching(settings: Settings, sources: Sequence[TrainingTable]) -> codeswitch.Switching:
