@@ -178,16 +178,9 @@ def read_usable(
 def identity(
     name_or_path: str, *, data_dir: str | Path | None = None, languages: Sequence[str] | None = None
 ) -> str | None:
-    """Return a digest of names, sizes and times of the files that :func:`read` would read, or None for remote data."""
-    chosen = sorted(languages or ())
-    if is_known(name_or_path):
-        spec, _ = _parse(name_or_path, None, False, None, languages)
-        return source_key(_sources(*_locate(spec, data_dir)), wish=spec.name, style=spec.candidates, chosen=chosen)
-    path, code = split_language(name_or_path)
-    if not path.exists():
-        return None
-    options = {"language": code} if code else {}
-    return source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen, **options)
+    """Return a digest of the name, and of names, sizes and times of :func:`files_of` it, or None without local files."""
+    files = files_of(name_or_path, data_dir=data_dir)
+    return None if files is None else source_key(files, name=name_or_path, chosen=sorted(languages or ()))
 
 
 def files_of(name_or_path: str, *, data_dir: str | Path | None = None) -> list[Path] | None:
@@ -275,21 +268,14 @@ def _pair(card: DatasetCard, part: str | None, languages: Sequence[str] | None) 
 
 
 def _read_known(spec: DatasetSpec, data_dir: str | Path | None) -> Collection:
-    spec, folder = _locate(spec, data_dir)
+    folder = _folder(spec.card, data_dir)
+    spec = replace(spec, folders={name: _folder(CARDS[name], data_dir) for name in spec.card.requires})
     if spec.card.shipped:
         return spec.read(folder)
+    sources = [path for place in (folder, *spec.folders.values()) for path in _files_below(place)]
     options = {"name": spec.name, "candidates": spec.candidates, "context": spec.context, "metadata": spec.metadata,
                "languages": spec.languages}  # fmt: skip
-    return cached(source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
-
-
-def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> tuple[DatasetSpec, Path]:
-    folders = {name: _folder(CARDS[name], data_dir) for name in spec.card.requires}
-    return replace(spec, folders=folders), _folder(spec.card, data_dir)
-
-
-def _sources(spec: DatasetSpec, folder: Path) -> list[Path]:
-    return [path for place in (folder, *spec.folders.values()) for path in _files_below(place)]
+    return cached(source_key(sources, **options), lambda: spec.read(folder))
 
 
 def _files_below(folder: Path) -> list[Path]:
