@@ -178,7 +178,7 @@ def read_usable(
 def identity(
     name_or_path: str, *, data_dir: str | Path | None = None, languages: Sequence[str] | None = None
 ) -> str | None:
-    """Return a digest of the name, and of names, sizes and times of :func:`files_of` it, or None without local files."""
+    """Return a digest of the name, and of names, sizes and times of its files, or None for data not in local files."""
     files = files_of(name_or_path, data_dir=data_dir)
     return None if files is None else source_key(files, name=name_or_path, chosen=sorted(languages or ()))
 
