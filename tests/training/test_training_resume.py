@@ -127,32 +127,6 @@ def test_a_disk_that_is_full_is_said_and_what_was_kept_stays(recipe: Settings) -
     assert (settings.output / "modules.json").exists()
 
 
-def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Settings) -> None:
-    from panglot.training.run import Run
-
-    before = replace(recipe, exclude=("none",), steps=4)
-    assert before.exclude == ()
-    fit(before, progress=False)
-    (recipe.output / "modules.json").unlink()  # as if it had been killed at its end
-    now = replace(before, exclude=("auto",))
-    with pytest.raises(PanglotError, match=r"exclude was \[\] and is now \['auto'\]"):
-        fit(now, progress=False)
-    path = recipe.output / "run.json"
-    begun = json.loads(path.read_text("utf-8"))
-    del begun["left_out"]
-    for old in ({"exclude": []}, {}):
-        begun["settings"] = {name: value for name, value in begun["settings"].items() if name != "exclude"} | old
-        path.write_text(json.dumps(begun), "utf-8")
-        assert Run(now).settings == before
-        assert not Run(now).finished()
-    fit(now, progress=False)
-    assert (recipe.output / "modules.json").exists()
-    begun["settings"]["exclude"] = ["mkqa"]
-    path.write_text(json.dumps(begun), "utf-8")
-    with pytest.raises(PanglotError, match="another recipe"):
-        Run(now).finished()
-
-
 def test_a_run_that_an_older_version_trained_otherwise_is_refused(recipe: Settings) -> None:
     settings = replace(recipe, hard_negatives=1, embeddings="trimmed", steps=2)
     fit(settings, progress=False)

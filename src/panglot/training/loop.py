@@ -104,7 +104,6 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     processes, device = _start_processes()
     first = processes.rank == 0
     run = Run(settings)
-    settings = run.settings
     if run.finished():
         return settings.output
     training_data = data.load(settings, run.compared)

@@ -64,14 +64,14 @@ class Run:
 
     It has the settings (``recipe.toml``), digests of data and versions (``run.json``), the log (``log.jsonl``) and
     what is needed to continue (``checkpoints/``). ``modules.json`` and the rest of a sentence-transformers folder come
-    last. :attr:`settings` are those with which the run in the folder was started.
+    last.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
         self._file = self.folder / "run.json"
-        self.settings = self._resumed(settings)
 
     @property
     def compared(self) -> frozenset[str] | None:
@@ -232,16 +232,6 @@ class Run:
                     path.replace(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-
-    def _resumed(self, settings: Settings) -> Settings:
-        # Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.
-        if settings.exclude != type(settings).exclude or not self._file.exists():
-            return settings
-        before = self._head()
-        # Newer runs have this key even if nothing was left out.
-        if "left_out" in before or type(settings).completed(before["settings"])["exclude"]:
-            return settings
-        return dataclasses.replace(settings, exclude=())
 
     def _head(self) -> dict[str, Any]:
         try:

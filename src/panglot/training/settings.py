@@ -258,14 +258,14 @@ class Settings:
         """Return what :meth:`fingerprint_fields` returned in an earlier version as this version would return it.
 
         Settings have their present names. Settings that are new since then have their defaults, and so have those
-        that were given but not used. Before there was ``exclude``, nothing was left out.
+        that were given but not used.
         """
         plain = cls(on=("any",)).fingerprint_fields()
         found = {RENAMED.get(name, name): value for name, value in fingerprint_fields.items()}
         found.pop("cache_tokens", None)  # Such a run goes on with it, as MemoryPlan.recorded reads it.
         if isinstance(found.get("on_error"), bool):
             found["on_error"] = "skip" if found["on_error"] else "raise"
-        whole: dict[str, Any] = {**plain, "exclude": [], **found}
+        whole: dict[str, Any] = {**plain, **found}
         return {**whole, **{name: plain[name] for name in _unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self, *, share: bool = False) -> str:
