@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from panglot._errors import PanglotError, first_line
 from panglot.data.files import read_bytes, read_text
-from panglot.data.pages.sections import Outline, Place, Section, TextPart, sections_of
+from panglot.data.pages.sections import Place, Section, TextPart, sections_of
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -35,19 +35,7 @@ _LINKS_FOLLOW = {"relatedtopics", "related"}
 # is the default.
 _MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
 _DEFAULT = "default"
-# Marks the end of a block, which a line end in the source does not.
-_BREAK = "\x1e"
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-
-
-@dataclass
-class Part:
-    """A heading of a page and what follows it."""
-
-    level: int = 0
-    anchor: str = ""
-    title: str = ""
-    text: str = ""
 
 
 def html_sections(path: Path, place: Place) -> Iterator[Section]:
@@ -59,16 +47,9 @@ def html_sections(path: Path, place: Place) -> Iterator[Section]:
     """
     page = _Page()
     stated = page.read(_decoded(path))
-    name, language = place.settle(path, stated, " ".join(f"{part.title} {part.text}" for part in page.parts))
-    top = next((_line(part.title) for part in page.parts if part.level == 1), page.title)
-    outline = Outline()
-    for part in page.parts:
-        heading = _line(part.title)
-        around = outline.around(part.level, heading)
-        if text := _lines_of(part.text):
-            title = heading or ("" if part.level else page.title)
-            yield Section(name, language, part.anchor, part.level, title, text, top, headings=around, url=page.url,
-                          alternates=page.alternates)  # fmt: skip
+    top = next((part.title for part in page.parts if part.level == 1), page.title)
+    metadata = {"lang": stated, "title": page.title, "url": page.url}
+    yield from sections_of(page.parts, metadata, path, place, top, page.alternates)
 
 
 @dataclass
@@ -78,7 +59,7 @@ class _Page:
     title: str = ""
     url: str = ""
     alternates: tuple[str, ...] = ()  # links to versions in other languages
-    parts: list[Part] = field(default_factory=lambda: [Part()])
+    parts: list[TextPart] = field(default_factory=lambda: [TextPart()])
     _in_heading: bool = False
     _section_id: str = ""
     _ended: bool = False
@@ -95,6 +76,9 @@ class _Page:
         # Where a page says which part is its own, the rest is on every page: banners, menus and links.
         for each in _main_parts(root) or [root]:
             self._walk(each, inside=each is not root)
+        for part in self.parts:
+            part.title = _line(part.title)
+            part.lines = [line for each in part.lines if (line := " ".join(each.split()))]
         self.title = self.title or _line(root.findtext("head/title") or "")
         self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
         self.alternates = tuple(map(str, root.xpath("//link[@rel='alternate' and @hreflang]/@href")))
@@ -117,19 +101,19 @@ class _Page:
         if _LINKS_FOLLOW & set(element.get("class", "").split()):
             self._ended = True
         if tag in _HEADINGS:
-            self.parts.append(Part(_HEADINGS[tag], element.get("id") or self._section_id))
+            self.parts.append(TextPart(_HEADINGS[tag], element.get("id") or self._section_id))
             self._ended, self._in_heading, self._section_id = False, True, ""
         elif tag in ("section", "article", "div"):
             self._section_id = element.get("id", "")
         elif tag == "a" and self._in_heading and not self.parts[-1].anchor:
             self.parts[-1].anchor = element.get("name") or element.get("id") or ""
-        breaks = _BREAK if tag in _BLOCKS and not self._in_heading else ""
-        self._add(breaks + (element.text or ""))
+        is_block = tag in _BLOCKS and not self._in_heading
+        self._add(element.text or "", begins_line=is_block)
         for child in element:
             self._walk(child, inside)
             self._add(child.tail or "")
         self._in_heading = self._in_heading and tag not in _HEADINGS
-        self._add(breaks)
+        self._add("", begins_line=is_block)
 
     def _after_paragraph(self, hidden: Any, inside: bool) -> None:
         """Collect what a hidden paragraph without an end tag holds only in libxml2's tree."""
@@ -140,11 +124,13 @@ class _Page:
                 self._walk(child, inside)
                 self._add(child.tail or "")
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, *, begins_line: bool = False) -> None:
+        part = self.parts[-1]
         if self._in_heading:
-            self.parts[-1].title += text
+            part.title += text
         elif not self._ended:
-            self.parts[-1].text += text
+            # A line end in the source is a blank.
+            part.lines += ["", text] if begins_line or not part.lines else [part.lines.pop() + text]
 
 
 def _stated_language(element: Any) -> str:
@@ -168,11 +154,6 @@ def _is_hidden(element: Any) -> bool:
 
 def _line(text: str) -> str:
     return " ".join(text.replace("¶", " ").split())
-
-
-def _lines_of(text: str) -> str:
-    """Return the text of a part with one line per block."""
-    return "\n".join(line for line in (" ".join(piece.split()) for piece in text.split(_BREAK)) if line)
 
 
 def _decoded(path: Path) -> str:
@@ -272,24 +253,16 @@ def _parts(text: str) -> list[TextPart]:
         elif token.type == "inline":
             line += " " + _plain(token.children or ())
         elif token.type == "html_block":
-            parts += _add_html(parts[-1], token.content)
+            page = _Page()
+            page.read(token.content)
+            parts[-1].lines += page.parts[0].lines
+            parts += page.parts[1:]
         if token.type in _ENDS_LINE:
             # Rules and rows of dashes have no text.
             if any(map(str.isalnum, line)):
                 parts[-1].lines.append(" ".join(line.split()))
             line = ""
     return parts
-
-
-def _add_html(part: TextPart, content: str) -> list[TextPart]:
-    """Add the text of a block of HTML to a part, and return the parts that its headings begin."""
-    page = _Page()
-    page.read(content)
-    found = [TextPart(each.level, each.anchor, " ".join(each.title.split())) for each in page.parts]
-    for one, each in zip(found, page.parts, strict=True):
-        one.lines += _lines_of(each.text).splitlines()
-    part.lines += found[0].lines
-    return found[1:]
 
 
 def _plain(tokens: Sequence[Token]) -> str:

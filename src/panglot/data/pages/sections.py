@@ -109,14 +109,18 @@ class TextPart:
     lines: list[str] = field(default_factory=list[str])
 
 
-def sections_of(parts: Sequence[TextPart], metadata: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
+def sections_of(
+    parts: Sequence[TextPart], metadata: Mapping[str, str], path: Path, place: Place, top: str = "",
+    alternates: tuple[str, ...] = (),
+) -> Iterator[Section]:  # fmt: skip
     """Yield the parts that have text, given the ``metadata`` of the file.
 
-    That is ``lang``, ``title``, ``url``, and ``group``, which Hugo calls ``translationKey``.
+    That is ``lang``, ``title``, ``url``, and ``group``, which Hugo calls ``translationKey``. The title of the page is
+    ``top``, or by default that of the metadata.
     """
     whole = " ".join(line for each in parts for line in (each.title, *each.lines))
     page, language = place.settle(path, metadata.get("lang", ""), whole)
-    top = metadata.get("title") or next((part.title for part in parts if part.level == 1), "")
+    top = top or metadata.get("title") or next((part.title for part in parts if part.level == 1), "")
     outline, url = Outline(), metadata.get("url") or metadata.get("permalink") or ""
     group = metadata.get("group") or metadata.get("translationKey") or metadata.get("translationkey") or ""
     for part in parts:
@@ -125,8 +129,9 @@ def sections_of(parts: Sequence[TextPart], metadata: Mapping[str, str], path: Pa
             title = part.title or ("" if part.level else metadata.get("title", ""))
             text = "\n".join(part.lines)
             yield Section(
-                page, language, part.anchor, part.level, title, text, top, headings=around, url=url, group=group
-            )
+                page, language, part.anchor, part.level, title, text, top, headings=around, url=url, group=group,
+                alternates=alternates,
+            )  # fmt: skip
 
 
 def place_of(path: Path, given: str | None = None, root: Path | None = None) -> Place:
