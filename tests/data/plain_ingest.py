@@ -22,7 +22,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.ingest import Ingested, OnError
-from panglot.data.rows import Row, check_row, document_rows, parquet_records
+from panglot.data.rows import Row, check_row, document_rows, parquet_batches
 
 
 @dataclass
@@ -94,7 +94,8 @@ def read(path: Path) -> Iterator[Line | RowError]:
     """Yield each row of a file, or what is wrong with it."""
     if is_parquet(path):
         optional = ("group", "question", "id", "test_only")
-        for number, values in enumerate(parquet_records(path, ("language", "passage"), optional), 1):
+        batches = parquet_batches(path, ("language", "passage"), optional)
+        for number, values in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
             try:
                 yield Line(path, check_row(values, path, number), "")
             except PanglotError as error:

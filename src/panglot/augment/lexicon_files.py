@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from panglot._errors import PanglotError, first_line, located
+from panglot._errors import PanglotError, first_line
 from panglot.data.columns import pc
 from panglot.data.files import BOM, local_name, numbered_lines, opened, read_xml
-from panglot.data.language import canonical, canonical_or_none
+from panglot.data.language import canonical_or_none
 from panglot.data.rows import parquet_records
 
 if TYPE_CHECKING:
@@ -111,15 +111,15 @@ def _no_pair(path: Path) -> PanglotError:
 
 
 def _parquet_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
-    codes: dict[str, str] = {}
+    return _long_entries(path, _parquet_rows(path), range(len(_COLUMNS)))
+
+
+def _parquet_rows(path: Path) -> Iterator[_Row]:
     for line, row in enumerate(parquet_records(path, _COLUMNS), 1):
-        code, english, target = row["lang"], row["en"], row["target"]
-        if not (isinstance(code, str) and isinstance(english, str) and isinstance(target, str)):
+        cells = [cell for name in _COLUMNS if isinstance(cell := row[name], str)]
+        if len(cells) < len(_COLUMNS):
             raise PanglotError("a cell is not text", file=path, line=line, hint="fill it, or remove the row")
-        if code not in codes:
-            with located(file=path, line=line, field="lang"):
-                codes[code] = canonical(code)
-        yield Entry(codes[code], english, target, line)
+        yield line, cells
 
 
 def _table_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:

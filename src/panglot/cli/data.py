@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,9 +22,6 @@ from panglot.data.language import canonical
 from panglot.data.pages import from_docs as documents
 from panglot.datasets import check as checking
 from panglot.datasets import registry
-
-if TYPE_CHECKING:
-    pass
 
 _SHOWN = 20
 _LOOKED_FOR = "looked for broken rows, repeats, wrong decoding, tags, and other languages in a sample"

@@ -167,8 +167,6 @@ def _coverage(lexicon: Lexicon, against: str, data_dir: Path | None) -> dict[str
 
 def _print_lexicon(figures: dict[str, Any]) -> None:
     """Print what :func:`_lexicon_figures` returned."""
-    from panglot.data.language import name as language_name
-
     entries, share = figures["entries"], figures["coverage"]
     click.echo(f"{figures['name']}: {sum(entries.values()):,} usable entries in {len(entries)} languages")
     if figures["licence"]:

@@ -185,16 +185,13 @@ def first_of(found: Keys) -> Ints32:
     >>> first_of(keys(pa.array(["a", "b", "a"]))).tolist()
     [0, 1, 0]
     """
-    order = np.argsort(found.wide)
-    wide, check = found.wide[order], found.check[order]
-    starts = np.r_[True, wide[1:] != wide[:-1]][: len(order)]
-    if (~starts[1:] & (check[1:] != check[:-1])).any():
+    first = first_of_numbers(found.wide)
+    if (found.check[first] != found.check).any():
         # Two texts share a wide hash. Sorting by both hashes is slower, and almost never needed.
         order = np.lexsort((found.check, found.wide))
         wide, check = found.wide[order], found.check[order]
-        starts = np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])][: len(order)]
-    del wide, check
-    return _firsts(order.astype(np.int32), starts)
+        first = _firsts(order.astype(np.int32), np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])])
+    return first
 
 
 def first_of_numbers(numbers: Ints) -> Ints32:

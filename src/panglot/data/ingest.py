@@ -133,16 +133,14 @@ def read_rows(
 
     if sum(path.stat().st_size for path in paths) < LARGE:
         return make()
-    options = {"name": name} if name else {}
-    options |= {"on_error": on_error} if on_error != "raise" else {}
-    options |= {"language": language} if language else {}
     in_memory: list[Ingested] = []
 
     def build() -> Collection:
         in_memory.append(make())
         return in_memory[0].collection
 
-    found = cached(source_key(paths, **options), build, lambda folder: make(folder).collection)
+    key = source_key(paths, name=name, on_error=on_error, language=language)
+    found = cached(key, build, lambda folder: make(folder).collection)
     return in_memory[0] if in_memory else Ingested.open(found)
 
 

@@ -188,16 +188,11 @@ def identifier() -> Any:
         return _mapped(folder)
     made = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     # Without a cache, it is unpacked the next time too. Another version may keep other things, and is then not cached.
-    with contextlib.suppress(PanglotError, AttributeError, TypeError, ValueError):
-        _save(made, folder)
-    return made
-
-
-def _save(made: Any, folder: Path) -> None:
-    with atomic_folder(folder) as part:
+    with contextlib.suppress(PanglotError, AttributeError, TypeError, ValueError), atomic_folder(folder) as part:
         for name in _ARRAYS:
             np.save(part / f"{name}.npy", np.asarray(getattr(made, name)), allow_pickle=False)
         write_json(part / "classes.json", list(made.nb_classes))
+    return made
 
 
 def _mapped(folder: Path) -> Any:

@@ -303,17 +303,13 @@ def _cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
 
 
 def parquet_records(
-    path: Path,
-    needed: tuple[str, ...],
-    optional: tuple[str, ...] = (),
-    *,
-    only: tuple[str, Callable[[str], bool]] | None = None,
+    path: Path, needed: tuple[str, ...], *, only: tuple[str, Callable[[str], bool]] | None = None
 ) -> Iterator[dict[str, object]]:
-    """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
+    """Yield the rows of a Parquet file with the columns ``needed``.
 
     ``only`` is a column and a function that says which of its values to keep. Other rows are never made into objects.
     """
-    for batch in parquet_batches(path, needed, optional):
+    for batch in parquet_batches(path, needed):
         if only is not None:
             column, accepts = only
             values = batch[column].unique()
@@ -337,13 +333,10 @@ def parquet_batches(
                     problem = f"no such column (there are: {', '.join(names)})"
                     raise PanglotError(problem, file=path, field=column, hint="rename or add the column")
             columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
-            yield from map(_without_dictionaries, file.iter_batches(batch_size=8192, columns=columns))
+            for batch in file.iter_batches(batch_size=8192, columns=columns):
+                # Plain values, however the file's writer stored them.
+                plain = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch]
+                yield pa.record_batch(plain, names=batch.schema.names)
     except (pa.ArrowException, OSError) as error:
         problem = f"not a readable Parquet file: {first_line(error)}"
         raise PanglotError(problem, file=path, hint="write or fetch it again") from error
-
-
-def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return columns as their plain values, however the file's writer stored them."""
-    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
-    return pa.record_batch(columns, names=batch.schema.names)

@@ -31,7 +31,9 @@ def spans(text: str, language: str) -> tuple[tuple[int, int], ...]:
     if not text.strip():
         return ()
     found = _by_rules(text, language.split("-", 1)[0]) if has_sentence_ends(language) else _at_blanks(text)
-    return tuple(_trimmed(text, start, end) for start, end in found if text[start:end].strip())
+    pieces = ((start, text[start:end]) for start, end in found)
+    return tuple((start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+                 for start, piece in pieces if piece.strip())  # fmt: skip
 
 
 def sentence_at(text: str, language: str, offset: int) -> tuple[int, int]:
@@ -63,11 +65,6 @@ def _at_blanks(text: str) -> list[tuple[int, int]]:
             start = place + 1
     found.append((start, len(text)))
     return found
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
 
 def pieces_needed(tokens: int, room: int) -> int:

@@ -82,8 +82,8 @@ class _Page:
         self.title = self.title or _line(root.findtext("head/title") or "")
         self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
         self.alternates = tuple(map(str, root.xpath("//link[@rel='alternate' and @hreflang]/@href")))
-        places = (root, root.find("body"))
-        return next((code for each in places if each is not None if (code := _stated_language(each))), "")
+        places = [each for each in (root, root.find("body")) if each is not None]
+        return next((code for each in places if (code := each.get("lang") or each.get("xml:lang"))), "")
 
     def _walk(self, element: Any, inside: bool = False) -> None:
         """Collect the text of an element, which may be ``inside`` of an article, section or main part."""
@@ -131,10 +131,6 @@ class _Page:
         elif not self._ended:
             # A line end in the source is a blank.
             part.lines += ["", text] if begins_line or not part.lines else [part.lines.pop() + text]
-
-
-def _stated_language(element: Any) -> str:
-    return element.get("lang") or element.get("xml:lang") or ""
 
 
 def _main_parts(root: Any) -> list[Any]:

@@ -187,7 +187,8 @@ def _unit(unit: Element, target: str, place: Place) -> _Pair | None:
     targets: list[tuple[int, str]] = []
     for number, part in enumerate(parts, 1):
         source = " ".join(_text(each) for each in part if local_name(each) == "source")
-        own = [each for each in part if local_name(each) == "target" and _is_in(each, target)]
+        own = [each for each in part if local_name(each) == "target"
+               and canonical_or_none(each.get(_XML_LANGUAGE) or target) == target]  # fmt: skip
         states = {part.get("state", ""), *(each.get("state", "") for each in own)}
         texts = [text for each in own if (text := _text(each))]
         if source and (len(texts) != 1 or states & _UNFINISHED) and local_name(part) != "ignorable":
@@ -199,11 +200,6 @@ def _unit(unit: Element, target: str, place: Place) -> _Pair | None:
     if not source or not text:
         return None
     return _Pair(unit.get("id") or digest(source)[:12], bool(_TITLE.search(kind.replace("-", " "))), source, text)
-
-
-def _is_in(element: Element, language: str) -> bool:
-    stated = element.get(_XML_LANGUAGE)
-    return not stated or canonical_or_none(stated) == language
 
 
 def _text(element: Element) -> str:

@@ -78,27 +78,6 @@ class Place:
         return choice.page, choice.language
 
 
-class Outline:
-    """Remember the headings of a page as they come.
-
-    >>> outline = Outline()
-    >>> [outline.around(level, title) for level, title in ((1, "Help"), (2, "Print"), (3, "Paper"), (2, "Save"))]
-    [(), ('Help',), ('Help', 'Print'), ('Help',)]
-    """
-
-    def __init__(self) -> None:
-        self._above: list[tuple[int, str]] = []
-
-    def around(self, level: int, title: str) -> tuple[str, ...]:
-        """Return the titles of the sections that a heading is in, the outermost first. Level 0 is no heading."""
-        if level:
-            self._above = [each for each in self._above if each[0] < level]
-        found = tuple(title for _, title in self._above if title)
-        if level:
-            self._above.append((level, title))
-        return found
-
-
 @dataclass
 class TextPart:
     """A heading of a file of text with markup, and the lines up to the next one."""
@@ -121,10 +100,15 @@ def sections_of(
     whole = " ".join(line for each in parts for line in (each.title, *each.lines))
     page, language = place.settle(path, metadata.get("lang", ""), whole)
     top = top or metadata.get("title") or next((part.title for part in parts if part.level == 1), "")
-    outline, url = Outline(), metadata.get("url") or metadata.get("permalink") or ""
+    url = metadata.get("url") or metadata.get("permalink") or ""
     group = metadata.get("group") or metadata.get("translationKey") or metadata.get("translationkey") or ""
+    above: list[TextPart] = []  # the headings that the part is below
     for part in parts:
-        around = outline.around(part.level, part.title)
+        if part.level:
+            above = [each for each in above if each.level < part.level]
+        around = tuple(each.title for each in above if each.title)
+        if part.level:
+            above.append(part)
         if part.lines:
             title = part.title or ("" if part.level else metadata.get("title", ""))
             text = "\n".join(part.lines)
