@@ -16,7 +16,6 @@ from panglot.probe.pools import (
     MIN_LENGTH,
     Distractors,
     Outcome,
-    ParallelPools,
     ParallelQuestions,
     RankMargins,
     choose_languages,
@@ -146,7 +145,7 @@ def test_ranks_are_those_of_the_evaluation() -> None:
                     strict=True))  # fmt: skip
     found = ParallelQuestions.of(collection, "en", "zh")
     assert found
-    outcome = Outcome.of(ParallelPools.of(found, passages, 3), questions)
+    outcome = Outcome.of(found, questions, passages, 3)
     for half, side in enumerate((outcome.english, outcome.other)):
         answers = found.passages[half][side.best]
         theirs = [pair[q, p] for q, p in zip(found.questions[half].tolist(), answers.tolist(), strict=True)]
@@ -157,10 +156,10 @@ def test_a_wording_stands_where_its_question_does() -> None:
     questions, passages, collection = shifted(groups=9)
     found = ParallelQuestions.of(collection, "en", "de")
     assert found
-    pools = ParallelPools.of(found, passages, 2)
+    outcome = Outcome.of(found, questions, passages, 2)
     vectors = questions[found.questions[1]]
     order = np.array([4, 1, 4, 8])
-    some, every = pools.rank_margins(1, order, vectors[order]), pools.rank_margins(1, np.arange(9), vectors)
+    some, every = outcome.rank_margins(1, order, vectors[order]), outcome.other
     assert some.rank.tolist() == every.rank[order].tolist()
     assert some.margin.tolist() == every.margin[order].tolist()
 

@@ -138,7 +138,7 @@ def search_changes(
     # Languages take turns, so that a budget that is too small cuts each of them alike.
     turns = sorted((turn, number, int(row)) for number, rows in enumerate(lists) for turn, row in enumerate(rows))
     chosen = [(outcomes[number], row) for _, number, row in turns]
-    drawn = {outcome.language: Distractors(outcome.pools.parallel, collection, seed) for outcome in outcomes}
+    drawn = {outcome.language: Distractors(outcome.parallel, collection, seed) for outcome in outcomes}
     states = [_start(outcome, row, collection) for outcome, row in chosen]
     materials = [
         Material(state.versions, drawn[state.versions.language].of(row, distractors),
@@ -157,10 +157,10 @@ def search_changes(
     def measure(work: Sequence[tuple[int, Versions]]) -> list[tuple[Place, Place]]:
         return _measure([(*chosen[number], versions) for number, versions in work], encoder, english)
 
-    k = outcomes[0].pools.k
+    k = outcomes[0].k
     found, measured = beam_search(states[:affordable], materials[:affordable], measure, k=k, beam=beam, depth=depth,
                                   budget=budget, progress=progress)  # fmt: skip
-    groups = [outcome.pools.parallel.groups[row] for outcome, row in chosen[:affordable]]
+    groups = [outcome.parallel.groups[row] for outcome, row in chosen[:affordable]]
     records = [
         _record(each, outcome.record(row, collection), k)
         for each, (outcome, row) in zip(found, chosen[:affordable], strict=True)
@@ -184,7 +184,7 @@ def _order(state: State) -> tuple[float, int, tuple[str, ...], str, str]:
 
 
 def _start(outcome: Outcome, row: int, collection: Collection) -> State:
-    asked = [collection.questions["text"][int(rows[row])].as_py() for rows in outcome.pools.parallel.questions]
+    asked = [collection.questions["text"][int(rows[row])].as_py() for rows in outcome.parallel.questions]
     places = [Place(int(side.rank[row]), float(side.margin[row])) for side in (outcome.english, outcome.other)]
     return State(Versions(outcome.language, asked[0], asked[1]), (), places[0], places[1], 0.0)
 
@@ -213,7 +213,7 @@ def _measure(
         questions = np.array([work[at][1] for at in own], np.int64)
         for half in halves:
             rows = [texts[keys(work[at][2])[half]] for at in own]
-            margins = outcome.pools.rank_margins(half, questions, vectors[rows])
+            margins = outcome.rank_margins(half, questions, vectors[rows])
             for at, rank, margin in zip(own, margins.rank, margins.margin, strict=True):
                 places[at].append(Place(int(rank), float(margin)))
     return [(english, other) for english, other in places]

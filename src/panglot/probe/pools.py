@@ -147,21 +147,26 @@ class RankMargins:
 
 
 @dataclass(frozen=True)
-class ParallelPools:
-    """The pools of English and one other language, with their vectors, shape ``[pool, dimension]`` each.
+class Outcome:
+    """Ranks of the questions of one language beside those of their English versions, in the order of the pools.
 
-    A question succeeds if a relevant passage is among the first ``k``.
+    A question succeeds if a relevant passage is among the first ``k``. The pools of both languages have the vectors
+    ``passages``, shape ``[pool, dimension]`` each.
     """
 
     parallel: ParallelQuestions
-    vectors: tuple[Vectors, Vectors]
+    passages: tuple[Vectors, Vectors]
     k: int
+    english: RankMargins
+    other: RankMargins
 
     @classmethod
-    def of(cls, parallel: ParallelQuestions, passages: Vectors, k: int) -> Self:
-        """Take the vectors of both pools from those of all passages of the collection."""
+    def of(cls, parallel: ParallelQuestions, questions: Vectors, passages: Vectors, k: int) -> Self:
+        """Rank all questions without changes, given the vectors of all questions and passages of the collection."""
         english, other = (passages[rows] for rows in parallel.passages)
-        return cls(parallel, (english, other), k)
+        sides = zip(parallel.questions, (english, other), parallel.relevant, strict=True)
+        margins = [RankMargins.of(questions[rows], pool, relevant, k) for rows, pool, relevant in sides]
+        return cls(parallel, (english, other), k, margins[0], margins[1])
 
     def rank_margins(self, half: Half, numbers: Ints, vectors: Vectors) -> RankMargins:
         """Return rank and margin of wordings in one of the two languages, shape ``[wordings, dimension]``.
@@ -174,50 +179,34 @@ class ParallelPools:
         owner = np.repeat(np.arange(len(numbers)), high - low)
         taken = [position[a:b] for a, b in zip(low, high, strict=True)]
         relevant = np.concatenate(taken) if taken else np.zeros(0, np.int64)
-        return RankMargins.of(vectors, self.vectors[half], (owner, relevant), self.k)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Ranks of the questions of one language beside those of their English versions, in the order of the pools."""
-
-    pools: ParallelPools
-    english: RankMargins
-    other: RankMargins
-
-    @classmethod
-    def of(cls, pools: ParallelPools, questions: Vectors) -> Self:
-        """Rank all questions without changes by the vectors of the collection, shape ``[questions, dimension]``."""
-        english, other = (questions[rows] for rows in pools.parallel.questions)
-        numbers = np.arange(len(english))
-        return cls(pools, pools.rank_margins(0, numbers, english), pools.rank_margins(1, numbers, other))
+        return RankMargins.of(vectors, self.passages[half], (owner, relevant), self.k)
 
     @property
     def language(self) -> str:
         """The language beside English."""
-        return self.pools.parallel.language
+        return self.parallel.language
 
     @property
     def answered(self) -> Bools:
         """Whether English succeeds, shape ``[questions]``."""
-        return self.english.rank <= self.pools.k
+        return self.english.rank <= self.k
 
     @property
     def weak(self) -> Bools:
         """Whether English succeeds and the other language fails, shape ``[questions]``."""
-        return self.answered & (self.other.rank > self.pools.k)
+        return self.answered & (self.other.rank > self.k)
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers of questions by outcome, and the sizes of the pools, English first."""
-        other = self.other.rank <= self.pools.k
+        other = self.other.rank <= self.k
         return {
             "asked_in_both": len(other),
             "answered_in_english": int(self.answered.sum()),
             "answered_in_both": int((self.answered & other).sum()),
             "only_in_english": int(self.weak.sum()),
             "only_in_the_other": int((~self.answered & other).sum()),
-            "pools": [len(rows) for rows in self.pools.parallel.passages],
-            "pools_are": self.pools.parallel.pools,
+            "pools": [len(rows) for rows in self.parallel.passages],
+            "pools_are": self.parallel.pools,
         }
 
     def starts(self, choice: str, limit: int, seed: int) -> Ints:
@@ -248,7 +237,7 @@ class Outcome:
 
     def record(self, place: int, collection: Collection) -> dict[str, Any]:
         """Return one question with its versions, ranks, margins, best relevant and best irrelevant passage."""
-        found, texts, passages = self.pools.parallel, collection.questions["text"], collection.passages
+        found, texts, passages = self.parallel, collection.questions["text"], collection.passages
         sides: list[dict[str, Any]] = [
             {
                 "question": texts[int(asked[place])].as_py(),

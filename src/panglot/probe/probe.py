@@ -27,7 +27,7 @@ from panglot.evaluation.figures import Result
 from panglot.evaluation.inputs import encode, open_encoder, open_sets
 from panglot.probe.beam import Start, search_changes
 from panglot.probe.changes import Lexicons, read_lexicons
-from panglot.probe.pools import Outcome, ParallelPools, ParallelQuestions, Pools, choose_languages
+from panglot.probe.pools import Outcome, ParallelQuestions, Pools, choose_languages
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def probe(
     sizes = f"{asked.questions.num_rows:,} questions, {asked.passages.num_rows:,} passages"
     progress(f"{model.name} on {whole.name}: {sizes}")
     questions, passages = encode(model, asked)
-    outcomes = [Outcome.of(ParallelPools.of(each, passages, k), questions) for each in comparable]
+    outcomes = [Outcome.of(each, questions, passages, k) for each in comparable]
     slices, why = by_slice(outcomes, asked, model)
     missing.extend(why)
     if lexicons is None:
@@ -270,7 +270,7 @@ def by_slice(
     english, other, languages, groups = list[str](), list[str](), list[str](), list[str]()
     weak: list[bool] = []
     for outcome in outcomes:
-        found = outcome.pools.parallel
+        found = outcome.parallel
         places = np.flatnonzero(outcome.answered)
         for side, rows in zip((english, other), found.questions, strict=True):
             side.extend(texts[int(row)].as_py() for row in rows[places])
