@@ -182,30 +182,19 @@ _METHODS: Mapping[str, _Method] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """How the gradients of a step's objectives relate.
+def diagnose(gramian: Array) -> tuple[dict[str, float], Array]:
+    """Return how two or more gradients relate, as the log says it, and their norms, shape ``[K]``.
 
-    ``cosine`` is the mean over pairs of objectives, ``lowest`` the lowest one, ``conflicts`` the share of pairs with a
-    negative one. ``norms`` has the shape ``[K]``.
-    """
-
-    cosine: float
-    lowest: float
-    conflicts: float
-    norms: Array
-
-
-def diagnose(gramian: Array) -> Diagnosis:
-    """Return cosines, conflicts and norms of two or more gradients, given their Gramian.
+    Over the pairs of gradients, these are the mean and the lowest cosine, and the share of those with a negative one.
 
     >>> diagnose(np.array([[4.0, -2.0], [-2.0, 4.0]]))
-    Diagnosis(cosine=-0.5, lowest=-0.5, conflicts=1.0, norms=array([2., 2.]))
+    ({'cosine': -0.5, 'lowest_cosine': -0.5, 'conflicts': 1.0}, array([2., 2.]))
     """
     norms = np.sqrt(np.diag(gramian))
     cosines = gramian / np.maximum(np.outer(norms, norms), 1e-30)
     pairs = cosines[np.triu_indices(len(gramian), 1)]
-    return Diagnosis(float(pairs.mean()), float(pairs.min()), float((pairs < 0).mean()), norms)
+    figures = {"cosine": pairs.mean(), "lowest_cosine": pairs.min(), "conflicts": (pairs < 0).mean()}
+    return {name: float(figure) for name, figure in figures.items()}, norms
 
 
 #: Gradients up to this size are held in memory, larger ones in an unnamed file that the system pages in and out.
@@ -218,14 +207,14 @@ _COLUMNS = 2**18
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Loss and weight of each objective, shape ``[K]``, and how the gradients relate, if they were held.
+    """Loss and weight of each objective, shape ``[K]``, and what :func:`diagnose` says if the gradients were held.
 
     ``fallback`` is why the weights are not what the method's formula says, else an empty text.
     """
 
     losses: list[float]
     weights: Array
-    diagnosis: Diagnosis | None
+    diagnosis: tuple[dict[str, float], Array] | None
     fallback: str = ""
 
 

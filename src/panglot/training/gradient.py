@@ -183,10 +183,11 @@ class StepGradient:
         for (index, batch), loss, weight in zip(batches.items(), mixed.losses, mixed.weights.tolist(), strict=True):
             name, source = self._plan.objectives[index].name, self.sources[batch.source].name
             metrics["objectives"].append({"name": name, "loss": loss, "weight": weight, "source": source})
-        if (found := mixed.diagnosis) is not None:
-            for objective, norm in zip(metrics["objectives"], found.norms.tolist(), strict=True):
+        if mixed.diagnosis is not None:
+            figures, norms = mixed.diagnosis
+            for objective, norm in zip(metrics["objectives"], norms.tolist(), strict=True):
                 objective["norm"] = norm
-            metrics |= {"cosine": found.cosine, "lowest_cosine": found.lowest, "conflicts": found.conflicts}
+            metrics |= figures
         if mixed.fallback:
             metrics["fallback"] = mixed.fallback
         return StepResult(float(np.mean(mixed.losses)), tuple(batches.values()), metrics)
