@@ -22,7 +22,7 @@ from panglot.data.transform import check_languages
 from panglot.datasets.catalog import CARDS
 from panglot.datasets.registry import find, is_known, read, refuse_test_set, set_name
 from panglot.debiasing.correction import BY_LANGUAGE, HEAD, MODEL, SIDES, Debiasing, Method, files_in, save
-from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of, spread
+from panglot.debiasing.fit import Groups, Sample, check, fit, pivot_of, spread
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
 from panglot.encoders.model_folders import make_portable, origin_of, refuse_existing
@@ -92,16 +92,15 @@ def debias(
     sources = [on] if isinstance(on, str | Path) or not isinstance(on, Sequence) else list(on)
     collections = open_sets(sources, data_dir=data_dir, languages=languages)
     if method == "shift":
-        passages = {code: 1 for collection in collections for code in collection.passages["language"].to_pylist()}
+        passages = {code for collection in collections for code in collection.passages["language"].to_pylist()}
         pivot = pivot_of({"passage": passages}, pivot)
     elif pivot is not None:
         raise PanglotError(f"{method} has no pivot", field="pivot", hint="leave it out, or use shift")
     drawn = sample(collections, texts, seed, pivot=pivot)
-    counts: Counts = {side: {code: len(each.texts) for code, each in found.items()} for side, found in drawn.items()}
+    groups: Groups = {side: {code: each.groups for code, each in found.items()} for side, found in drawn.items()}
     # Settings that cannot work are refused before the model is opened and texts are encoded.
-    check(counts, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
-    if whiten is not None:
-        check_translations({side: {code: each.groups for code, each in found.items()} for side, found in drawn.items()})
+    check(groups, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
+    counts = {side: {code: len(each) for code, each in found.items()} for side, found in groups.items()}
     encoder = _open(model)
     _modules_of(encoder.folder, method, by_language=method in BY_LANGUAGE and strength > 0)
     if progress is not None:

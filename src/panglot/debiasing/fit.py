@@ -16,7 +16,7 @@ Each can be followed by :func:`whitening` within groups of translations.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,8 @@ class Sample:
 
 
 Samples = Mapping["Side", Mapping[str, Sample]]
-Counts = Mapping["Side", Mapping[str, int]]
+#: The group of each text by side and language, as a :class:`Sample` has them.
+Groups = Mapping["Side", Mapping[str, Sequence[str]]]
 
 
 def fit(
@@ -62,11 +63,8 @@ def fit(
     if method == "shift":
         # Questions keep their place. Passages are moved to where those of the pivot are.
         samples = {"passage": samples.get("passage", {})}
-    counts: Counts = {side: {code: len(each.groups) for code, each in found.items()} for side, found in samples.items()}
-    rank = check(counts, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
-    if whiten is not None:
-        check_translations({side: {code: each.groups for code, each in found.items()}
-                            for side, found in samples.items()})  # fmt: skip
+    groups: Groups = {side: {code: each.groups for code, each in found.items()} for side, found in samples.items()}
+    rank = check(groups, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
     enough = {side: {} for side in SIDES} | {
         side: {code: each for code, each in found.items() if len(each.groups) >= FEWEST}
         for side, found in samples.items()
@@ -85,15 +83,15 @@ def fit(
     if method == "center":
         offset = np.stack([[vectors[side][code].mean(axis=0) for code in languages] for side in SIDES])
     elif method == "shift":
-        reference = pivot_of(counts, pivot)
+        reference = pivot_of(groups, pivot)
         passages = enough["passage"]
         offset[1] = [_relative(passages[code], passages[reference], code, reference) for code in languages]
     elif method == "lir":
         if rank >= dimension:
             raise _too_large(rank, dimension - 1, f"vectors of {dimension} numbers")
-        directions = np.stack(
-            [[_leading_directions(vectors[side][code], rank) for code in languages] for side in SIDES]
-        )
+        # The first right singular vectors of the rows, which are not centered.
+        svds = [[np.linalg.svd(vectors[side][code], full_matrices=False) for code in languages] for side in SIDES]
+        directions = np.stack([[right[:rank] for _, _, right in each] for each in svds])
     else:
         sides = [side for side in SIDES if len(enough[side]) == len(languages)]
         if not sides:
@@ -123,12 +121,12 @@ def _debiasing(
 
 
 def check(
-    counts: Counts, method: str, *, rank: int | None = None, pivot: str | None = None, strength: float = 1.0,
+    groups: Groups, method: str, *, rank: int | None = None, pivot: str | None = None, strength: float = 1.0,
     whiten: float | None = None,
 ) -> int:  # fmt: skip
     """Return the rank that :func:`fit` would use (0 if it has none), or refuse settings before anything is encoded.
 
-    ``counts`` are the numbers of texts by side and language. For ``shift``, only of groups that the pivot is in.
+    ``groups`` are those of the texts by side and language. For ``shift``, only groups that the pivot is in.
     """
     if method not in METHODS:
         raise PanglotError(f"unknown method {method!r}", field="method", hint=f"use one of {', '.join(METHODS)}")
@@ -137,6 +135,7 @@ def check(
         if value is not None and not 0 <= value <= 1:
             problem = f"`{name}` must be between 0 and 1, got {value:g}"
             raise PanglotError(problem, field=name, hint="choose a value in range")
+    counts = {side: {code: len(each) for code, each in found.items()} for side, found in groups.items()}
     used = [counts.get("passage", {})] if method == "shift" else list(counts.values())
     languages = sorted({code for found in used for code in found})
     if len(languages) < 2:
@@ -149,7 +148,12 @@ def check(
             hint = f"give more text in {code}, or leave it out of the languages"
             raise PanglotError(f"{code} has fewer than {FEWEST} {what}", field="languages", hint=hint)
     if method == "shift":
-        pivot_of(counts, pivot)
+        pivot_of(groups, pivot)
+    if whiten is not None:
+        times = Counter((side, group) for side, found in groups.items() for each in found.values() for group in {*each})
+        if (parallel := sum(number > 1 for number in times.values())) < FEWEST:
+            problem = f"whitening needs at least {FEWEST} texts with translations, got {parallel}"
+            raise PanglotError(problem, field="whiten", hint="give a parallel data set, or leave the whitening out")
     if method in {"center", "shift", "leace"}:
         if rank is not None:
             raise PanglotError(f"{method} has no rank", field="rank", hint="leave it out, or use lir or lsar")
@@ -168,9 +172,12 @@ def check(
     return rank
 
 
-def pivot_of(counts: Counts, pivot: str | None = None) -> str:
-    """Return the language that ``shift`` does not change: ``pivot``, else English, else the first by its code."""
-    codes = sorted(counts.get("passage", {}))
+def pivot_of(groups: Mapping[Side, Iterable[str]], pivot: str | None = None) -> str:
+    """Return the language that ``shift`` does not change: ``pivot``, else English, else the first by its code.
+
+    ``groups`` has the languages of each side, as its keys if it has :data:`Groups`.
+    """
+    codes = sorted(groups.get("passage", ()))
     if pivot is None and codes:
         return "en" if "en" in codes else codes[0]
     if pivot not in codes:
@@ -188,11 +195,6 @@ def _relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubl
         hint = "give a parallel data set, or use center, which needs no translations"
         raise PanglotError(problem, field="on", hint=hint)
     return np.mean([left[group] - right[group] for group in shared], axis=0)
-
-
-def _leading_directions(vectors: Doubles, rank: int) -> Doubles:
-    """Return the first right singular vectors of the rows, which are not centered, shape ``[rank, dimension]``."""
-    return np.linalg.svd(vectors, full_matrices=False)[2][:rank]
 
 
 def differing_subspace(means: Doubles, rank: int) -> Doubles:
@@ -271,18 +273,6 @@ def _within_groups(samples: Samples, debiasing: Debiasing) -> Doubles:
             scatter += differences.T @ differences
             freedom += len(versions) - 1
     return scatter / max(freedom, 1)
-
-
-def check_translations(groups: Mapping[Side, Mapping[str, Sequence[str]]]) -> None:
-    """Refuse text of which fewer than two groups have versions in several languages. Whitening cannot be fitted on it.
-
-    ``groups`` are those of the texts by side and language.
-    """
-    languages = Counter((side, group) for side, found in groups.items() for each in found.values() for group in {*each})
-    parallel = sum(number > 1 for number in languages.values())
-    if parallel < FEWEST:
-        problem = f"whitening needs at least {FEWEST} texts with translations, got {parallel}"
-        raise PanglotError(problem, field="whiten", hint="give a parallel data set, or leave the whitening out")
 
 
 def _by_group(vectors: npt.ArrayLike, groups: Sequence[str]) -> dict[str, Doubles]:
