@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from panglot._errors import PanglotError
 from panglot.data import names
 from panglot.data.collection import Collection, Text, cached, source_key
-from panglot.data.files import CUT_SHORT, RowError, opened, plain_name, read_json
+from panglot.data.files import RowError, plain_name, read_json
 from panglot.data.ingest import LARGE
 from panglot.data.language import canonical_or_none
 from panglot.data.rows import set_aside
@@ -24,9 +21,8 @@ from panglot.data.transform import unique
 
 _NO_WORDS, _ANSWERED_BY_NONE = "sentences without words", "questions answered by a sentence without words"
 _LEAST_WEIGHT = 4
-# The part of a file from which its language is detected, in bytes.
-_START = 1 << 18
-_CONTEXT = re.compile(r'"context"\s*:\s*("(?:[^"\\]|\\.)*")')
+# Paragraphs from which the language of a file is detected.
+_LOOKED_AT = 50
 # From here on, Unicode has the scripts of East Asia, of which two characters may be a word.
 _FIRST_CHARACTER = "\u3000"
 
@@ -253,21 +249,22 @@ def read(
     ``candidates`` and ``context`` are as for :func:`collect`. The collection's ``metadata["language"]`` says what was
     guessed.
     """
-    choice = _choose_language(path, language or "")
-    facts = {"language": f"{choice.language}: {choice.note}"} if choice.note and not language else {}
 
     def build() -> Collection:
-        opener = partial(paragraphs, rejected=rejected)
+        found = list(paragraphs(path, rejected))
+        choice = _choose_language(path, " ".join(each.context for each in found[:_LOOKED_AT]), language or "")
+        facts = {"language": f"{choice.language}: {choice.note}"} if choice.note and not language else {}
         files = [(path, choice.language)]
-        return collect(plain_name(path), files, candidates=candidates, context=context, opener=opener, metadata=facts)
+        return collect(plain_name(path), files, candidates=candidates, context=context, opener=lambda _: found,
+                       metadata=facts)  # fmt: skip
 
     if path.stat().st_size < LARGE or rejected is not None:
         return build()
-    return cached(source_key([path], language=choice.language, candidates=candidates, context=context), build)
+    return cached(source_key([path], language=language, candidates=candidates, context=context), build)
 
 
-def _choose_language(path: Path, given: str) -> names.Choice:
-    """Return the language of a SQuAD file by :func:`panglot.data.names.choose`."""
+def _choose_language(path: Path, text: str, given: str) -> names.Choice:
+    """Return the language of a SQuAD file, given some of its text, by :func:`panglot.data.names.choose`."""
     place = Path(path.parent.name, path.name)
     if not given:
         # MLQA calls the language of the passages context, and that of the questions question.
@@ -278,18 +275,8 @@ def _choose_language(path: Path, given: str) -> names.Choice:
             hint = "if questions and passages are in one language, name it, such as `--language de` or `--languages de`"
             hint += "; else read MLQA by its name, `mlqa`, with `--data-dir`"
             raise PanglotError(problem, file=path, field="language", hint=hint)
-    start = ""
-    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
-        start = stream.read(_START).decode(errors="ignore")
     try:
-        return names.choose(place, " ".join(_contexts(start)), given=given)
+        return names.choose(place, text, given=given)
     except PanglotError as error:
         hint = "name one language, such as `--language de`, or `--languages de`"
         raise PanglotError(error.problem, file=path, field=error.field, hint=hint) from error
-
-
-def _contexts(text: str) -> Iterator[str]:
-    """Yield the texts of the beginning of a SQuAD file, without parsing all of it."""
-    for found in _CONTEXT.findall(text):
-        with contextlib.suppress(json.JSONDecodeError):
-            yield str(json.loads(found))
