@@ -243,10 +243,10 @@ def _place(key: str) -> Path:
 def _remembered(key: str) -> Shared | None:
     try:
         values: dict[str, Any] = json.loads(_place(key).read_text("utf-8"))
-        rows = np.frombuffer(zlib.decompress(b64decode(values["taken"])), "<i4").astype(np.int32)
-        examples = tuple((mine, theirs) for mine, theirs in values["examples"])
-        nearest = (values["nearest"][0], values["nearest"][1]) if values["nearest"] else None
-        return Shared(values["test"], rows, values["equal"], values["near"], values["highest"], examples, nearest)
+        values["taken"] = np.frombuffer(zlib.decompress(b64decode(values["taken"])), "<i4").astype(np.int32)
+        values["examples"] = tuple((mine, theirs) for mine, theirs in values["examples"])
+        values["nearest"] = values["nearest"] and tuple(values["nearest"])
+        return Shared(**values)
     except (OSError, ValueError, KeyError, IndexError, TypeError, zlib.error):
         return None
 

@@ -165,14 +165,13 @@ def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
     sources: list[Source] = []
     for language, code, topics in _topics(folder, spec, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
         qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
-        corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
+        # The publisher orders the files by the number in docs-12.jsonl.gz.
+        corpus = sorted(
+            folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"),
+            key=lambda path: int("".join(filter(str.isdigit, path.name)) or 0),
+        )
         sources.append(Source(language, topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
     return _collect(spec, sources, _json_entries)
-
-
-def _number(path: Path) -> int:
-    """Return the number of ``docs-12.jsonl.gz``, by which the publisher orders the files."""
-    return int("".join(filter(str.isdigit, path.name)) or 0)
 
 
 _MRTYDI_NAMES = {code: name for name, code in tydiqa.NAMES.items()}

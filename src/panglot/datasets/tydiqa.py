@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text, text_table
-from panglot.data.files import files, objects, parse_json, plain_name, read_text
+from panglot.data.files import files, objects, plain_name, read_json, read_text
 from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
@@ -147,8 +147,9 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
             label = f"{code}{question.id.removeprefix('en')}"
             rows.append(Text(label, code, question.group, versions[code]))
             judged += [(label, *answer) for answer in answers.get(row, [])]
-    made = {"part": "dev", "machine-translated": _made_by(place / "engines.json")}
-    metadata = {**english.metadata, **spec.metadata, **made}
+    engines = cast("dict[str, dict[str, str]]", read_json(place / "engines.json"))
+    made = "; ".join(f"{code}: {each['engine']} {each['version']}, {each['date']}" for code, each in engines.items())
+    metadata = {**english.metadata, **spec.metadata, "part": "dev", "machine-translated": made}
     return Collection.build(spec.name, rows, passages, judged, metadata)
 
 
@@ -159,11 +160,6 @@ def _translations(path: Path) -> dict[str, dict[str, str]]:
             raise PanglotError("expected an object of texts", file=path, line=line, hint='write {"id", "en", …}')
         found[values.pop("id")] = values
     return found
-
-
-def _made_by(path: Path) -> str:
-    engines = cast("dict[str, dict[str, str]]", parse_json(path.read_text("utf-8"), path, 1))
-    return "; ".join(f"{code}: {each['engine']} {each['version']}, {each['date']}" for code, each in engines.items())
 
 
 def read_tydiqa_primary(folder: Path, spec: DatasetSpec) -> Collection:

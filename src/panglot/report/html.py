@@ -301,12 +301,8 @@ def _provenance(results: Results) -> Markup:
 
 
 def _list_facts(facts: Mapping[str, str], keys: Sequence[str]) -> Child:
-    return tag("dl", [_fact(key, facts[key]) for key in keys], class_="facts") if keys else None
-
-
-def _fact(key: str, value: str) -> Markup:
-    shown = tag("code", value) if key == "command" else tag("bdi", value)
-    return tag("div", tag("dt", key), tag("dd", shown))
+    shown = [(key, tag("code" if key == "command" else "bdi", facts[key])) for key in keys]
+    return tag("dl", [tag("div", tag("dt", key), tag("dd", value)) for key, value in shown], class_="facts")
 
 
 def _facts(figures: Mapping[str, Any]) -> dict[str, str]:
