@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -287,6 +286,7 @@ def section_of(group: str) -> str:
 
 #: Sets with a text and its English per row, the longest texts first. A language is measured on the first that has it.
 SETS = ("ntrex-128", "sib-200", "tatoeba-112")
+_COLUMNS = {"ntrex-128": ("eng",), "sib-200": ("lang", "index_id", "text"), "tatoeba-112": ("lang", "text", "eng")}
 
 Sentences = list[tuple[str, str]]
 
@@ -299,45 +299,24 @@ def parallel_texts(name: str, data_dir: str | Path | None = None) -> Iterator[tu
     """
     folder = registry.find(CARDS[name], data_dir)
     for path in files(folder, "*.parquet") if folder else ():
+        cells = _table(path, *_COLUMNS[name]).to_pydict()
+        rows: Iterable[tuple[str, str | None, str | None]]
         if name == "ntrex-128":
-            yield from _by_column(path)
+            columns = {canonical(column): texts for column, texts in cells.items() if column not in {"doc", "line"}}
+            rows = ((code, *pair) for code, texts in columns.items() for pair in zip(texts, cells["eng"], strict=True))
         elif name == "sib-200":
-            yield from _by_sentence(path)
+            every = zip(cells["lang"], cells["index_id"], cells["text"], strict=True)
+            sound = [(code, row, text) for code, row, text in every if text and not is_mojibake(text)]
+            english = {row: text for code, row, text in sound if code == "eng_Latn"}
+            rows = ((_code_of(code), text, english.get(row)) for code, row, text in sound)
         else:
-            yield from _by_pair(path)
-
-
-def _by_column(path: Path) -> Iterator[tuple[str, Sentences]]:
-    table = _table(path, "eng")
-    english = table["eng"].to_pylist()
-    for column in table.column_names:
-        if column not in {"doc", "line"}:
-            pairs = zip(table[column].to_pylist(), english, strict=True)
-            yield canonical(column), [(text, other) for text, other in pairs if text and other]
-
-
-def _by_sentence(path: Path) -> Iterator[tuple[str, Sentences]]:
-    by_language: dict[str, dict[int, str]] = {}
-    for code, row, text in _columns(path, "lang", "index_id", "text"):
-        if text and not is_mojibake(text):
-            by_language.setdefault(code, {})[row] = text
-    english = by_language.get("eng_Latn", {})
-    for code, texts in by_language.items():
-        yield _code_of(code), [(text, english[row]) for row, text in texts.items() if row in english]
-
-
-def _by_pair(path: Path) -> Iterator[tuple[str, Sentences]]:
-    by_language: dict[str, Sentences] = {}
-    for code, text, english in _columns(path, "lang", "text", "eng"):
-        if text and english:
-            by_language.setdefault(code, []).append((text, english))
-    for code, sentences in by_language.items():
-        yield _tatoeba_code(code), sentences
-
-
-def _columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
-    table = _table(path, *names)
-    return zip(*(table[name].to_pylist() for name in names), strict=True)
+            codes = map(_tatoeba_code, cells["lang"])
+            rows = zip(codes, cells["text"], cells["eng"], strict=True)
+        found: dict[str, Sentences] = {}
+        for code, text, other in rows:
+            if text and other:
+                found.setdefault(code, []).append((text, other))
+        yield from found.items()
 
 
 def _table(path: Path, *needed: str) -> pa.Table:
