@@ -118,18 +118,14 @@ class Translated:
         check_folder(folder)
         with atomic_folder(folder) as part:
             self.collection.save(part)
-            _write_origins(part / _ORIGINS_FILE, self.origins)
+            # Values that repeat are stored once.
+            distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
+            fields = [(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields]
+            table = pa.Table.from_pylist([origin._asdict() for origin in self.origins], pa.schema(fields))
+            store(table.to_batches(), table.schema, part / _ORIGINS_FILE)
             with (part / "dropped.jsonl").open("w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self.dropped)
             write_json(part / "report.json", self.metrics)
-
-
-def _write_origins(path: Path, origins: Sequence[Origin]) -> None:
-    """Write the origins as an Arrow file. Values that repeat are stored once."""
-    distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
-    schema = pa.schema([(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields])
-    table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
-    store(table.to_batches(), schema, path)
 
 
 def translate(
@@ -159,7 +155,11 @@ def translate(
         rows = _named_groups(tables[side].take([job.row for job in part]))
         # Without filters, any answer is accepted, also one in another language.
         found = translate_texts([row["text"] for row in rows], route, store, counts, check_language=limits.sure <= 1)
-        made_by, why = _made_by(route), _reasons(rows, found, route, side, limits, distant)
+        directions = [step.direction for step in route.steps]
+        engine = "+".join(dict.fromkeys(each.engine for each in directions))
+        version = " + ".join(each.version for each in directions)
+        made_by = {"engine": engine, "version": version, "route": str(route)}
+        why = _reasons(rows, found, route, side, limits, distant)
         for job, row, text, reasons in zip(part, rows, found, why, strict=True):
             counts.add(side, reasons)
             label = _label(row["id"], route, used[side])
@@ -239,12 +239,6 @@ def _edges(rows: int) -> list[int]:
     """
     chunks = -(-rows // _CHUNK)
     return [rows * number // chunks for number in range(chunks + 1)]
-
-
-def _made_by(route: Route) -> dict[str, str]:
-    directions = [step.direction for step in route.steps]
-    engine = "+".join(dict.fromkeys(each.engine for each in directions))
-    return {"engine": engine, "version": " + ".join(each.version for each in directions), "route": str(route)}
 
 
 def _label(source: str, route: Route, used: set[str]) -> str:
