@@ -197,7 +197,7 @@ def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -
         section("More rankings before and after", _explained(found), others, wide=True),
         section("All that was tried", _READING, table_to_html(trials_table(found)), wide=True),
         section("By language of the query", "The upright line is the language's share of the documents.",
-                table_to_html(_by_language(found), "dots", _keys(found)), wide=True),
+                table_to_html(_by_language(found), "dots", legend(list(enumerate(_shown(found))))), wide=True),
         section("Code to paste", "Each piece ranks as recommended above.", [_code(each) for each in snippets],
                 wide=True),
     ]  # fmt: skip
@@ -257,13 +257,17 @@ def _example(shown: _Figures, found: _Figures, *, folded: bool) -> Markup:
 
 
 def _flows(found: _Figures) -> Markup:
-    names = ["plain", *([found["best"]] if found["best"] else [])]
-    return beside(*(flow(tag("strong", name), found["trials"][name][_SHARES], list(found["pool"])) for name in names))
+    shares = {name: found["trials"][name][_SHARES] for name in _shown(found)}
+    return beside(*(flow(tag("strong", name), each, list(found["pool"])) for name, each in shares.items()))
+
+
+def _shown(found: _Figures) -> list[str]:
+    """Return the ways of ranking whose figures are drawn: as it is, and as recommended."""
+    return ["plain", *filter(None, [found["best"]])]
 
 
 def _by_language(found: _Figures) -> Table:
-    trials, best = found["trials"], found["best"]
-    names = ["plain", *([best] if best else [])]
+    trials, names = found["trials"], _shown(found)
     shown = [code for code in found["pool"] if all(code in trials[name][_SHARES].get(code, {}) for name in names)]
     scale = Scale(0, 1)
     rows: list[Row] = []
@@ -278,10 +282,6 @@ def _by_language(found: _Figures) -> Table:
     columns = [*(Column(name, "own language in the first 10") for name in names), Column("documents")]
     columns += [Column(name, "MRR within the language") for name in names]
     return Table("By language", columns, rows, corner="language", axis=(scale, "percent"))
-
-
-def _keys(found: _Figures) -> Markup:
-    return legend([(0, "plain"), *([(1, found["best"])] if found["best"] else [])])
 
 
 def _code(snippet: Snippet) -> Markup:
