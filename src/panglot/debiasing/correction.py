@@ -270,24 +270,17 @@ def read(folder: Path, hint: str = "run `panglot debias` again") -> tuple[Debias
         fits = method in METHODS and debiasing.dimension == dimension and debiasing.rank == rank
         # Whitening without its matrix would be dropped silently.
         fits = fits and (debiasing.matrix is not None) == (method == "leace" or whiten is not None)
-        shapes = _shapes(debiasing)
+        shapes = {
+            "offset": (2, len(languages), dimension),
+            "directions": (2, len(languages), debiasing.directions.shape[2], dimension),
+            "subspace": (len(debiasing.subspace), dimension), "matrix": (dimension, dimension), "bias": (dimension,),
+        }  # fmt: skip
         fits = fits and all(array.shape == shapes[name] for name, array in debiasing.arrays.items())
     except (KeyError, IndexError) as error:
         raise PanglotError(f"the file lacks {first_line(error)}", file=array_file, hint=hint) from error
     if not fits or found != sha256 or any(not np.isfinite(array).all() for array in arrays.values()):
         raise PanglotError(f"the file is damaged or does not belong to {head_file.name}", file=array_file, hint=hint)
     return debiasing, head
-
-
-def _shapes(debiasing: Debiasing) -> dict[str, tuple[int, ...]]:
-    languages, dimension = len(debiasing.languages), debiasing.dimension
-    return {
-        "offset": (2, languages, dimension),
-        "directions": (2, languages, debiasing.directions.shape[2], dimension),
-        "subspace": (len(debiasing.subspace), dimension),
-        "matrix": (dimension, dimension),
-        "bias": (dimension,),
-    }
 
 
 def open_debiasing(folder: Path) -> Debiasing:

@@ -135,8 +135,12 @@ def average(
         got = ", ".join(f"{share:g}" for share in shares) or "none"
         raise PanglotError(f"shares must be above 0 and at most 1, got {got}", field="shares", hint="leave them out")
     opened = [_Opened(model) for model in models]
-    for other in opened[1:]:
-        other.check_fits(opened[0])
+    theirs, *others = ({name: tuple(w.shape) for name, w in each.state.items()} for each in opened)
+    for each, mine in zip(opened[1:], others, strict=True):
+        if mine != theirs:
+            odd = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+            problem = f"its weights differ from those of {opened[0].name} in name or shape, such as {odd[0]}"
+            raise PanglotError(problem, file=each.name, hint="average models that were trained from the same start")
     summary: dict[str, Any] = {"models": [shareable(model) for model in models]}
     if suite is None:
         used = list(weights or [1 / len(models)] * len(models))
@@ -161,14 +165,6 @@ class _Opened:
         self.model, self.folder = open_model(model, torch.device("cpu"))
         self.digest = folder_digest(self.folder)
         self.state: dict[str, Tensor] = dict(self.model.state_dict())
-
-    def check_fits(self, first: _Opened) -> None:
-        """Refuse a model whose weights have other names or shapes."""
-        mine, theirs = ({name: tuple(w.shape) for name, w in each.state.items()} for each in (self, first))
-        if mine != theirs:
-            odd = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
-            problem = f"its weights differ from those of {first.name} in name or shape, such as {odd[0]}"
-            raise PanglotError(problem, file=self.name, hint="average models that were trained from the same start")
 
 
 def mix(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:

@@ -83,8 +83,9 @@ def sections(
     for path in _files(given, left_out):
         place = replace(place_of(path, language, root), notes=guesses, left_out=left_out, detected=detected)
         try:
-            read_now = enumerate(_sections(path, place, columns or {}), 1)
-            found += [replace(section, file=path, number=number) for number, section in read_now]
+            ending = ending_of(path)
+            read_now = _PAGES[ending](path, place) if ending in _PAGES else _rows(path, place, columns or {})
+            found += [replace(section, file=path, number=number) for number, section in enumerate(read_now, 1)]
         except PanglotError as error:
             if not lenient or path in given:
                 raise
@@ -262,11 +263,6 @@ def _inside(folder: Path, left_out: Counter[str]) -> list[Path]:
 def _is_utf8(path: str | Path) -> bool:
     """Return whether a path is text. Python holds other bytes in it as halves of surrogate pairs."""
     return not LONE_SURROGATE.search(str(path))
-
-
-def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
-    ending = ending_of(path)
-    yield from _PAGES[ending](path, place) if ending in _PAGES else _rows(path, place, columns)
 
 
 def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
