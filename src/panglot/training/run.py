@@ -72,16 +72,22 @@ class Run:
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
         self._file = self.folder / "run.json"
+        self._head: dict[str, Any] | None = None  # the content of the file, or None if the run starts now
+        if self._file.exists():
+            try:
+                self._head = json.loads(self._file.read_text("utf-8"))
+            except (OSError, ValueError) as error:
+                raise PanglotError(f"cannot read: {error}", file=self._file, hint="choose another output") from error
 
     @property
     def compared(self) -> frozenset[str] | None:
         """The test sets that the training sets were compared with when the run started, or None if it starts now."""
-        return frozenset(self._head().get("compared", ())) if self._file.exists() else None
+        return None if self._head is None else frozenset(self._head.get("compared", ()))
 
     @property
     def memory(self) -> MemoryPlan | None:
         """What has decided since the run started which batches keep their activations, or None if it starts now."""
-        return MemoryPlan.recorded(self._head()) if self._file.exists() else None
+        return None if self._head is None else MemoryPlan.recorded(self._head)
 
     @property
     def precision(self) -> Precision:
@@ -89,11 +95,11 @@ class Run:
 
         Early versions did not record it.
         """
-        return (self._head().get("precision") if self._file.exists() else None) or self.settings.precision
+        return (self._head or {}).get("precision") or self.settings.precision
 
     def finished(self) -> bool:
         """Whether this recipe has already been trained to its end here. The folder of another recipe is refused."""
-        if not self._file.exists():
+        if self._head is None:
             problem = ""
             if self.folder.exists() and not self.folder.is_dir():
                 problem = "the output is a file"
@@ -102,7 +108,7 @@ class Run:
             if problem:
                 raise PanglotError(problem, file=self.folder, hint="choose another output")
         else:
-            before = shareable_fields(type(self.settings).completed(self._head()["settings"]))
+            before = shareable_fields(type(self.settings).completed(self._head["settings"]))
             now = shareable_fields(self.settings.fingerprint_fields())
             if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
                 what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
@@ -124,9 +130,8 @@ class Run:
         batches an older version of panglot dealt otherwise. ``base`` is the folder of the model that the run starts
         from.
         """
-        if self._file.exists():
-            before = self._head()["data"]
-            plan, otherwise = self._head().get("plan", 1), ""
+        if self._head is not None:
+            before, plan, otherwise = self._head["data"], self._head.get("plan", 1), ""
             if carried_over and plan < 2:
                 otherwise = f"dealt the batches of {', '.join(carried_over)} otherwise"
             elif data.hard_negatives and self.settings.embeddings == "trimmed" and plan < 3:
@@ -167,7 +172,7 @@ class Run:
 
     def _changed_start(self, base: Path | None) -> list[str]:
         # Early versions recorded no digests.
-        before = self._head().get("start", {})
+        before = (self._head or {}).get("start", {})
         return [f"the {name}" for name, now in self._start_digests(base).items() if before.get(name, now) != now]
 
     def _refuse(self, changed: Sequence[str]) -> None:
@@ -232,12 +237,6 @@ class Run:
                     path.replace(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-
-    def _head(self) -> dict[str, Any]:
-        try:
-            return json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise PanglotError(f"cannot read: {error}", file=self._file, hint="choose another output") from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
