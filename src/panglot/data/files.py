@@ -60,21 +60,21 @@ def line_pieces(path: Path) -> Iterator[tuple[int, bytes]]:
 
     If gzip data are cut short, the whole lines before the cut come before the error, whose line is the next one.
     """
-    first, size, lines = 1, 0, list[bytes]()
-    try:
-        with opened(path) as stream:
-            for line in stream:
-                lines.append(line)
-                size += len(line)
-                if size >= _PIECE:
-                    yield first, b"".join(lines)
-                    first, size, lines = first + len(lines), 0, []
-    except CUT_SHORT as error:
-        if lines:
-            yield first, b"".join(lines)
-        raise cut_short(path, first + len(lines)) from error
-    if lines:
-        yield first, b"".join(lines)
+    line = 1
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        while data := stream.read(_PIECE) + stream.readline():
+            yield line, data
+            line += data.count(b"\n")
+        return
+    # The read that failed gave nothing back, so read the lines before the cut once more.
+    lines: list[bytes] = []
+    number = 0
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        for number, raw in enumerate(stream, 1):
+            if number >= line:
+                lines.append(raw)
+    yield line, b"".join(lines)
+    raise cut_short(path, number + 1)
 
 
 def read_bytes(path: Path) -> bytes:
