@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from safetensors.numpy import save_file
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, is_locked, lock, write_text
+from panglot._outputs import check_writable, new_folder
 
 HOLD = """
 import sys
@@ -72,6 +74,47 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PanglotError), lock(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_place_is_tried_before_the_work_and_nothing_is_left_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept", "utf-8")
+    for place in ("file", "new/folder/report.html", "", "file/../new.json"):
+        check_writable(tmp_path / place)
+    for place in ("file/report.html", "file/new/report.html", "n" * 300):
+        with pytest.raises(PanglotError, match="cannot write: "):
+            check_writable(tmp_path / place)
+    assert [path.read_text("utf-8") for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_new_folder_goes_with_the_work_that_failed(tmp_path: Path) -> None:
+    def work(place: str, *files: str) -> None:
+        with contextlib.suppress(PanglotError), new_folder(tmp_path / place):
+            for name in files:
+                (tmp_path / place / name).touch()
+            raise PanglotError("the input is wrong")
+
+    (tmp_path / "old").mkdir()
+    work("old")
+    work("old/new/folder")
+    work("kept/folder", "result")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "old", "kept", "kept/folder", "kept/folder/result",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    check_writable(path)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    write_text(path, "one\n")
+    reader.join()
+    assert read == [b"one\n"]
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_model_that_the_disk_refuses_is_an_error_with_its_folder(tmp_path: Path) -> None:

@@ -61,10 +61,16 @@ def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
 
     A reader sees the old content or the complete new one, even after a kill or a power cut. A symbolic link stays, and
-    the file that it leads to is replaced.
+    the file that it leads to is replaced. A device or a pipe, such as ``/dev/null``, is written to.
     """
     with explain_write(Path(path)):
-        path = Path(path).resolve()
+        if (place := Path(path)).exists() and not (place.is_file() or place.is_dir()):
+            with tempfile.TemporaryDirectory() as folder:
+                (part := Path(folder) / "part").touch()
+                yield part
+                place.write_bytes(part.read_bytes())
+            return
+        path = place.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)

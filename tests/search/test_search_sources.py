@@ -127,6 +127,41 @@ def test_an_index_takes_no_folder_that_holds_other_things(tmp_path: Path, monkey
     Index.build(given, volume, model=Biased()).close()
 
 
+def test_documents_that_are_refused_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    good = [Document(str(number), f"word{number}", "T", "sw") for number in range(3)]
+    wrong = [{"id": "1", "text": "x y"}, {"id": "2"}]
+    (tmp_path / "mine").mkdir()
+    for place in ("new/deep/index", "mine"):
+        with pytest.raises(PanglotError, match="`text` is missing"):
+            Index.build(wrong, tmp_path / place, model=Biased())
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+    # The same place takes the documents when they are mended.
+    index = Index.build(good, tmp_path / "mine", model=Biased())
+    before = {path.name for path in (tmp_path / "mine").iterdir()}
+    with pytest.raises(PanglotError, match="`text` is missing"):
+        index.update(wrong)
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == before
+    index.close()
+
+
+def test_what_was_encoded_outlives_documents_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = [Document(str(number), f"word{number}", "T", "sw") for number in range(3)]
+    said: list[str] = []
+
+    def stop(_: object) -> None:
+        raise PanglotError("stopped after encoding")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("panglot.search.ingest.build.query_offset", stop)
+        with pytest.raises(PanglotError, match="stopped after encoding"):
+            Index.build(good, tmp_path / "index", model=Biased())
+    with pytest.raises(PanglotError, match="`text` is missing"):
+        Index.build([{"id": "2"}], tmp_path / "index", model=Biased())
+    Index.build(good, tmp_path / "index", model=Biased(), progress=said.append).close()
+    assert "shards encoded: 0; found: 1" in said
+
+
 def test_documents_as_json_lines_may_be_called_json(tmp_path: Path) -> None:
     path = tmp_path / "docs.json"
     path.write_text('{"id": "1", "text": "Now.", "language": "en"}\n{"id": "2", "text": "Jetzt.", "language": "de"}\n')

@@ -229,6 +229,9 @@ def check_place(to: str, path: Path) -> None:
 
 def check_folder(path: Path, form: str = "arrow") -> None:
     """Refuse to replace a folder with anything in it that panglot did not write in the format ``form``."""
+    if path.is_mount():
+        problem = "the folder is a volume of its own, which cannot be replaced by another folder"
+        raise PanglotError(problem, file=path, hint="name a folder in it")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     ours = all((path / name).is_file() for name in ("collection.json", "questions.arrow"))

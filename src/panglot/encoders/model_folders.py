@@ -26,6 +26,7 @@ from panglot._files import (
     write_json,
     write_text,
 )
+from panglot._outputs import check_writable
 from panglot.encoders.bundled import SOURCE_SHA256, read_source, weights_of, write_model
 from panglot.encoders.difference import add, read_difference
 
@@ -151,9 +152,13 @@ _INCIDENTAL = frozenset({"backend", "is_local", "local_files_only", "name_or_pat
 
 
 def refuse_existing(output: Path) -> None:
-    """Refuse to write a model where something is. Ask again just before writing, which replaces a folder as a whole."""
+    """Refuse to write a model where something is, or where the system allows nothing.
+
+    Ask again just before writing, which replaces a folder as a whole.
+    """
     if output.exists():
         raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+    check_writable(output)
 
 
 def save_portable(model: SentenceTransformer, folder: Path) -> None:

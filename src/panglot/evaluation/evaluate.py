@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._environment import provenance
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import digest
+from panglot._outputs import check_writable
 from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.compare import compare_questions, suites
@@ -113,6 +114,7 @@ def evaluate(
     begin = time.perf_counter()
     chosen = _chosen(measures, draws)
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
+    runs = _run_places(trec_run, list(sets)) if trec_run is not None else {}
     model = open_encoder(encoder, trust_remote_code=trust_remote_code, precision=precision)
     scorer = open_reranker(reranker, rerank_depth)
     measured: dict[str, Measured] = {}
@@ -137,9 +139,8 @@ def evaluate(
                 data_dir=data_dir,
             )  # fmt: skip
             found.figures["not_measured"] += absent
-        if trec_run is not None:
-            place = Path(trec_run) / f"{Path(name).name}.run" if len(sets) > 1 else Path(trec_run)
-            write_runs(place, questions, passages, collection, trec_depth or None)
+        if runs:
+            write_runs(runs[name], questions, passages, collection, trec_depth or None)
         seconds = {"encode": encoded - start, "measure": time.perf_counter() - encoded}
         found.figures["seconds"] = {what: round(value, 3) for what, value in seconds.items()}
         measured[name] = found
@@ -292,6 +293,18 @@ def compare(
         **suites({name: each.measured for name, each in evaluations.items()}, first.figures["settings"]),
     }  # fmt: skip
     return Comparison(figures, evaluations)
+
+
+def _run_places(place: str | Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each set's run: ``place``, or a file in it if there are several sets."""
+    runs = {name: Path(place) / f"{Path(name).name}.run" if len(names) > 1 else Path(place) for name in names}
+    for each in runs.values():
+        if each.is_dir():
+            problem, hint = "a run is a file, and this is a folder", f"name a file, such as {each / 'rankings.run'}"
+            raise PanglotError(problem, file=each, field="trec_run", hint=hint)
+        with located(field="trec_run"):
+            check_writable(each)
+    return runs
 
 
 def _chosen(measures: Sequence[str | Measure] | None, draws: int) -> tuple[Measure, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import commit, machine, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
+from panglot._outputs import check_writable
 from panglot.data.files import write_rejected
 from panglot.encoders.model_folders import SHIPPED, save_portable
 from panglot.encoders.open_model import folder_digest
@@ -107,6 +108,7 @@ class Run:
                 problem = "the folder is not empty and not a run folder"
             if problem:
                 raise PanglotError(problem, file=self.folder, hint="choose another output")
+            check_writable(self.folder)
         else:
             before = shareable_fields(type(self.settings).completed(self._head["settings"]))
             now = shareable_fields(self.settings.fingerprint_fields())

@@ -24,6 +24,7 @@ import pyarrow as pa
 from panglot._environment import may_have_gpu
 from panglot._errors import PanglotError
 from panglot._files import explain_write, is_locked, lock, write_text
+from panglot._outputs import new_folder
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased, Languages
@@ -125,13 +126,17 @@ def build(
         problem = f"{encoder.name} is debiased already, with strength {encoder.debiasing.strength:g}"
         hint = "leave `center_strength` out, or choose the strength in `panglot debias`"
         raise PanglotError(problem, field="center_strength", hint=hint)
-    with explain_write(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder / "shards" / "lock", wait=False) as alone:
+    with new_folder(folder), lock(folder / "shards" / "lock", wait=False) as alone:
         if not alone or is_index(folder):  # It may have been finished since.
             problem, hint = "another process builds this index", "wait until it is finished, or choose another --output"
             raise PanglotError(problem, file=folder, hint=hint)
-        _write(documents, folder, encoder, base, name, store=store, on=on, strength=center_strength, report=report)
+        try:
+            _write(documents, folder, encoder, base, name, store=store, on=on, strength=center_strength, report=report)
+        except BaseException:
+            # Encoded documents and what is in a server, which has the name of this build, are of use to the next call.
+            if not store and not any((folder / "shards").glob("*.npy")):
+                shutil.rmtree(folder / "shards", ignore_errors=True)
+            raise
     return base
 
 
@@ -267,8 +272,10 @@ def checked_update(
             raise PanglotError(problem, file=folder, hint="wait until it is finished")
         path = work / "documents.arrows"
         read = read_passages(documents, encoder, progress=progress)
-        total, digest = digest_of(checked_kinds(spool(read, path), store.kinds()))
-        if not total:
-            raise PanglotError("no document has any text", field="documents", hint="check the path")
-        yield spooled(path), digest
-    shutil.rmtree(work, ignore_errors=True)
+        try:
+            total, digest = digest_of(checked_kinds(spool(read, path), store.kinds()))
+            if not total:
+                raise PanglotError("no document has any text", field="documents", hint="check the path")
+            yield spooled(path), digest
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
