@@ -140,7 +140,9 @@ def parse(words: tuple[str, ...]) -> click.Command:
 
 
 @pytest.mark.parametrize("found", commands(), ids=repr)
-def test_every_command_parses(found: Found) -> None:
+def test_every_command_parses(found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DATA").mkdir()  # the reader's folder of data sets, which must be there
     # A sentence may name a command without its arguments; a block may not.
     passed = (click.exceptions.Exit,) if found.whole else (click.exceptions.Exit, click.MissingParameter)
     with contextlib.suppress(*passed):  # Exit: --help and --version
@@ -251,6 +253,35 @@ def test_the_reference_has_every_name_of_the_code() -> None:
             assert f"`{part}`" in row[1], (card.name, part)
         for kind in card.candidates:
             assert kind in row[1], (card.name, kind)
+
+
+def signatures() -> dict[str, str]:
+    """Return the parameters that the reference gives to functions of panglot and to methods of its index."""
+    section = REFERENCE.read_text("utf-8").split("\n## Python\n")[1]
+    methods = re.search(r"(?m)^`panglot\.Index` has (.*) and `close\(\)`", section)
+    assert methods is not None
+    found = dict(re.findall(r"(?m)^\| `panglot\.(\w+)\((.*?)\)` \|", section))
+    return found | {f"Index.{name}": listed for name, listed in re.findall(r"`(\w+)\((.*?)\)`", methods[1])}
+
+
+@pytest.mark.parametrize(("name", "listed"), signatures().items())
+def test_the_reference_has_the_true_parameters(name: str, listed: str) -> None:
+    called: Any = importlib.import_module("panglot")
+    for part in name.split("."):
+        called = getattr(called, part)
+    true = [each for each in inspect.signature(called).parameters.values() if each.name != "self"]
+    given, _, keywords = (part.strip(", ") for part in listed.partition("*, "))
+    named = [each for each in keywords.split(", ") if each and not each.startswith("**")]
+    by_name = [each.name for each in true if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert [each for each in given.split(", ") if each and not each.startswith("**")] == [
+        each.name for each in true if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if "…" in named:  # The text says which are meant.
+        assert {*named} - {"…"} <= {*by_name}
+    elif any(each.kind is inspect.Parameter.VAR_KEYWORD for each in true):
+        assert {*named} >= {*by_name}
+    else:
+        assert sorted(named) == sorted(by_name)
 
 
 @pytest.mark.parametrize("block", [b for d in DOCUMENTS for b in blocks(d) if b.language == "python"], ids=repr)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from panglot.cli.main import cli
+from panglot.cli.options import OutputPath
 
 Run = Callable[..., str]
 
@@ -67,6 +71,9 @@ def test_wrong_encoding_and_truncated_gzip(fails: Run, tmp_path: Path) -> None:
         (("train", "--recipe", "hybrid", "--mixing", "pcgrad"), "batches"),
         (("compare", "bundled", "bundled", "--test", "nothing-known"), "nothing-known"),
         (("data", "show", "mlqa:third"), "third"),
+        # Also where nothing in the folder is needed.
+        (("evaluate", "bundled", "starter:dev", "--data-dir", "nowhere"), "'nowhere' does not exist"),
+        (("train", "--on", "starter:train", "--data-dir", "nowhere"), "'nowhere' does not exist"),
         (("evaluatte",), "evaluatte"),
     ],
 )
@@ -87,6 +94,28 @@ def test_an_output_that_cannot_be_written_loses_nothing(fails: Run, tmp_path: Pa
     told = fails("data", "show", "starter:dev", "--json", tmp_path / "file" / "scores.json")
     assert "cannot write" in told
     assert (tmp_path / "file").read_text() == "kept"
+
+
+#: Options whose values are written, by the names of their parameters.
+_OUTPUTS = {"cache", "markdown", "misses", "output", "place", "report", "to_json", "trec_run"}
+#: They try the place themselves: an index may be complete already, and settings may come from a recipe.
+_TRIED_LATER = {("index", "output"), ("train", "output"), ("reproduce", "output")}
+
+
+def commands(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for part in group.list_commands(context):
+        found = group.get_command(context, part)
+        assert found is not None
+        whole = f"{name} {part}".strip()
+        yield from commands(found, whole) if isinstance(found, click.Group) else [(whole, found)]
+
+
+def test_every_place_to_write_is_tried_before_the_work() -> None:
+    outputs = {(name, str(each.name)): each.type for name, command in commands(cli) for each in command.params
+               if each.name in _OUTPUTS}  # fmt: skip
+    assert {place for place, kind in outputs.items() if not isinstance(kind, OutputPath)} == _TRIED_LATER
+    assert len(outputs) > 20
 
 
 def test_one_language_only_is_measured_as_far_as_it_goes(succeeds: Run, tmp_path: Path) -> None:

@@ -61,6 +61,29 @@ def test_a_command_that_is_misspelt_has_a_suggestion(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("search index x -k 3", "'--top'"),
+        ("search index x --k=3", "'--top'"),
+        ("search index x --preferred_languages de", "'--prefer'"),
+        ("search index x --filter year=1", "'--where'"),
+        ("search index x --lang de", "'--language' or '--languages'"),
+        ("probe bundled starter:dev -k 3", "'--k'"),
+        ("index docs -o index", "'--output'"),
+        ("index docs --output index --on ray", "'--encoder'"),
+        ("train --on rows.jsonl --lr 1", "'--learning-rate'"),
+        ("search index x --topk 3", "'--top'"),  # click's own suggestion
+    ],
+)
+def test_an_option_that_has_another_name_elsewhere_has_a_suggestion(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(typed.split())
+    assert f"Did you mean {meant}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "name", ["train", "index", "search", "serve", "evaluate", "compare", "probe", "diagnose", "debias"]
 )
 def test_the_help_lists_options_under_headings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +112,7 @@ def test_quiet_leaves_only_errors(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
     with pytest.raises(SystemExit, match="2"):
         main(["data", "show", "no-such-set", "--quiet"])
-    assert capsys.readouterr().err.startswith("panglot: unknown data set 'no-such-set'.")
+    assert capsys.readouterr().err.startswith("panglot: there is no data set, file or folder 'no-such-set'.")
 
 
 def test_verbose_says_where_an_error_was_raised() -> None:

@@ -87,7 +87,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.jsonl", pair("who?", "she was it", "mi"))
     report = check(path, against=["xquad-r"])
     assert "none of its languages" in report.unread["xquad-r"]
-    with pytest.raises(PanglotError, match="unknown data set"):
+    with pytest.raises(PanglotError, match="there is no data set"):
         check(path, against=["xquat"])
 
 

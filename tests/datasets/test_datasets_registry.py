@@ -73,10 +73,14 @@ def test_what_is_missing_is_told(fake: Path) -> None:
         registry.read("xquad-r", data_dir=fake)
     with pytest.raises(PanglotError, match=r"tydiqa-goldp was not found.*ConnectionError: no way out"):
         registry.read("tydiqa-goldp", data_dir=fake)
-    with pytest.raises(PanglotError, match=r"unknown data set 'xquad'.*did you mean xquad-r"):
+    with pytest.raises(PanglotError, match=r"there is no data set, file or folder 'xquad'.*did you mean xquad-r"):
         registry.read("xquad")
-    with pytest.raises(PanglotError, match=r"no such file or folder: nothing/here.jsonl"):
-        registry.read("nothing/here.jsonl")
+    # Of a file, the path is wrong, not the name of a set.
+    here, nowhere = str(fake / "xquad.jsonl"), "nothing/here.jsonl"
+    for path, hint in ((here, "check the path"), (nowhere, "check the path: there is no folder nothing")):
+        with pytest.raises(PanglotError, match=f"no such file or folder: {path}") as refused:
+            registry.read(path)
+        assert refused.value.hint == hint
 
 
 def test_parsed_once_then_mapped(fake: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

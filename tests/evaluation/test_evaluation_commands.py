@@ -156,7 +156,13 @@ def test_a_mistake_is_a_panglot_error(places: tuple[Path, list[str]]) -> None:
 
 def test_a_mistake_in_what_to_write_comes_up_before_the_work(places: tuple[Path, list[str]]) -> None:
     folder, (good, _) = places
-    for options in (["--report", "f.pdf"], ["--report", str(folder)], ["--json", str(folder)], ["--misses", "."]):
+    (folder / "file").touch()
+    unwritable = [[flag, str(folder / "file" / "f.md")] for flag in ("--report", "--json", "--misses", "--trec-run")]
+    folders = [["--report", "f.pdf"], ["--report", str(folder)], ["--json", str(folder)], ["--misses", "."]]
+    for options in (*folders, *unwritable):
         done = CliRunner().invoke(evaluate_command, [good, "nothing-here", *options])
         assert "nothing-here" not in f"{done.output}{done.exception}", options
         assert done.exit_code
+    # Whether a run is a file or a folder of several is known only with the data sets.
+    done = CliRunner().invoke(evaluate_command, ["nothing-here", str(folder / "made"), "--trec-run", str(folder)])
+    assert "a run is a file, and this is a folder. Fix: name a file" in str(done.exception)

@@ -13,7 +13,7 @@ from panglot._progress import progress
 from panglot.batching.table import cache_rows
 from panglot.cli import options
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import COUNT, PATH, POSITIVE
+from panglot.cli.options import COUNT, OUTPUT, OUTPUT_FILE, PATH, POSITIVE
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -36,7 +36,7 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @options.data_dir_option
 @click.option("--on-error", type=_ON_ERROR, default="raise",
               help="Handling of rows that cannot be used. skip writes them to a file and succeeds.")  # fmt: skip
-@click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
+@click.option("--rejected", "place", type=OUTPUT_FILE, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @options.json_option("the findings")
 def check(
     name: str, against: tuple[str, ...], more: tuple[str, ...], language: str | None, data_dir: Path | None,
@@ -108,7 +108,7 @@ def _where(error: RowError, name: str) -> str:
 
 @click.command("convert")
 @click.argument("name")
-@click.argument("output", type=PATH)
+@click.argument("output", type=OUTPUT)
 @click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
 @options.language_option
 @options.data_dir_option
@@ -124,7 +124,7 @@ def _where(error: RowError, name: str) -> str:
 )
 @click.option("--on-error", type=_ON_ERROR, default="raise",
               help="Handling of rows that cannot be used. skip writes them to a file and continues.")  # fmt: skip
-@click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: OUTPUT.rejected.jsonl]")
+@click.option("--rejected", "place", type=OUTPUT_FILE, help="File for rejected rows.  [default: OUTPUT.rejected.jsonl]")
 def convert(
     name: str, output: Path, form: str, language: str | None, data_dir: Path | None, languages: list[str] | None,
     seed: int, on_error: str, place: Path | None, *, on_ray: bool, split: str, untie: bool, **limits: Any,
@@ -186,7 +186,7 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 
 @click.command("from-docs")
 @click.argument("paths", nargs=-1, required=True, type=PATH)
-@click.option("--output", required=True, type=PATH, help="File to write, .jsonl or .parquet.")
+@click.option("--output", required=True, type=OUTPUT_FILE, help="File to write, .jsonl or .parquet.")
 @click.option("--language", metavar="CODE", help="Language of all documents. It overrides what they and their paths "
               "say, but not a `language` column. For PO and XLIFF, the source language.")  # fmt: skip
 @click.option(

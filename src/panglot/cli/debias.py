@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from panglot.cli import options
-from panglot.cli.options import COUNT, PATH
+from panglot.cli.options import COUNT, OUTPUT
 
 
 @click.command("debias", cls=options.SectionedCommand, sections={
@@ -30,7 +30,7 @@ from panglot.cli.options import COUNT, PATH
     "--whiten", type=float, metavar="SHRINKAGE",
     help="Whiten the result within groups of translations, with a shrinkage from 0 to 1, such as .8.",
 )  # fmt: skip
-@click.option("--output", type=PATH, required=True, help="Folder to write.")
+@click.option("--output", type=OUTPUT, required=True, help="Folder to write.")
 @click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
 @options.list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
 @click.option("--texts", default=200, help="Maximum number of texts per side and language.")

@@ -12,7 +12,7 @@ import click
 
 from panglot._errors import PanglotError
 from panglot.cli import options
-from panglot.cli.options import COUNT, PATH, POSITIVE
+from panglot.cli.options import COUNT, OUTPUT, OUTPUT_FILE, PATH, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ _RECORD = "diagnosis.json"  # The file of a folder that says what its diagnosis 
     "output": "Output", "model": "Model", "queries": "Queries", "columns": "Documents", "to_json": "Output",
 })  # fmt: skip
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
-@click.option("--output", type=PATH, metavar="FOLDER",
+@click.option("--output", type=OUTPUT, metavar="FOLDER",
               help="Folder of the report and of the index of DOCUMENTS, which must not be an index itself. By default "
               "NAME-diagnosis in the current folder.")  # fmt: skip
 @click.option("--model", help="Model to encode with, as for `panglot evaluate`. By default `panglot-small`, or the "
@@ -220,7 +220,7 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
 @options.context_option
 @click.option("--seed", default=0, type=COUNT, help="Seed of the drawn sentences and questions.")
 @options.json_option()
-@click.option("--output", type=PATH, help="File for the weak pairs, as JSON lines.")
+@click.option("--output", type=OUTPUT_FILE, help="File for the weak pairs, as JSON lines.")
 @options.data_dir_option
 @options.trust_option
 def probe_command(

@@ -11,7 +11,7 @@ import click
 
 from panglot._errors import PanglotError
 from panglot.cli import options
-from panglot.cli.options import COUNT, FILE, PATH, POSITIVE
+from panglot.cli.options import COUNT, OUTPUT, OUTPUT_FILE, PATH, POSITIVE, OutputPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _options = options.add_options([
     options.trust_option,
     options.precision_option,
     options.json_option(),
-    click.option("--report", type=FILE, callback=lambda _context, _option, path: _page(path),
+    click.option("--report", type=OUTPUT_FILE, callback=lambda _context, _option, path: _page(path),
                  help="Write a report as .html, or as .md for Markdown."),
 ])  # fmt: skip
 
@@ -89,13 +89,13 @@ def compare_command(
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options
 @click.option("--robust", is_flag=True, help="Ask also with typos, in other case, cut short and in mixed languages.")
-@click.option("--misses", type=FILE, help="Write each question whose first passage is wrong, as JSON lines.")
+@click.option("--misses", type=OUTPUT_FILE, help="Write each question whose first passage is wrong, as JSON lines.")
 @click.option(
     "--queries", type=PATH,
     help="Queries to ask of an index, as JSON lines of group, language and text. By default its titles.",
 )  # fmt: skip
 @click.option(
-    "--trec-run", type=PATH,
+    "--trec-run", type=OUTPUT,
     help="Write each ranking as a TREC run, with the judgements beside it. Name a folder for several data sets.",
 )  # fmt: skip
 @click.option("--trec-depth", default=100, type=COUNT, help="Number of passages per ranking in the run. 0 writes all.")
@@ -267,7 +267,7 @@ def _print_audit(found: dict[str, Any]) -> None:
 
 
 @click.command("demo")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
+@click.option("--output", type=OutputPath(path_type=Path, file_okay=False), default=Path("demo"),
               help="Folder for the model and the report.")  # fmt: skip
 @click.option("--pairs", default=2000, type=click.IntRange(32), help="Number of training pairs.")
 @click.option("--seed", default=0, type=COUNT, help="Seed of the training and of the intervals.")

@@ -12,7 +12,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, write_text
 from panglot.cli import options
-from panglot.cli.options import PATH
+from panglot.cli.options import OUTPUT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ _SAMPLE = 200
 @click.command("languages")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 @click.option("--model", default="bundled", help="Model whose tokenizer to measure.")
-@click.option("--markdown", type=PATH, help="File for the page of languages.")
+@click.option("--markdown", type=OUTPUT_FILE, help="File for the page of languages.")
 @options.data_dir_option
 @options.json_option()
 def languages_command(

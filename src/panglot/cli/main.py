@@ -122,6 +122,10 @@ def _run(arguments: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=arguments, prog_name="panglot", standalone_mode=False)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            from panglot.cli.options import with_suggestion
+
+            error = with_suggestion(error)
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,9 +26,37 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)
 POSITIVE = click.IntRange(1)
+
+
+class OutputPath(click.Path):
+    """A place to write to. One that the system would refuse after the work is refused before it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, which a shell that completes a command does not have tried."""
+        from panglot._outputs import check_writable
+
+        path = super().convert(value, param, ctx)
+        if str(path) != "-" and not (ctx and ctx.resilient_parsing):
+            with located(field=param.opts[-1].lstrip("-") if param else None):
+                check_writable(str(path))
+        return path
+
+
+class ExistingFolder(click.Path):
+    """A folder that must be there. A wrong one is refused even if nothing in it is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False, exists=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, with ``~`` as the home of the user, which shells leave in ``--data-dir=~/data``."""
+        return super().convert(Path(value).expanduser(), param, ctx)
+
+
+OUTPUT = OutputPath(path_type=Path)
+OUTPUT_FILE = OutputPath(path_type=Path, dir_okay=False)
 
 
 class SectionedCommand(click.Command):
@@ -101,7 +129,7 @@ def list_option(*names: str, **attrs: Any) -> Callable[[Command], Command]:
     return click.option(*names, callback=lambda _context, _option, value: split(value), **attrs)
 
 
-data_dir_option = click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),
+data_dir_option = click.option("--data-dir", type=ExistingFolder(),
                                help="Folder that holds the known data sets.  [default: $PANGLOT_DATA]")  # fmt: skip
 candidates_option = click.option(
     "--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."
@@ -147,7 +175,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 def json_option(content: str = "the figures") -> Callable[[Command], Command]:
     """Return the option ``--json``, for a command that writes ``content`` by :func:`deliver_json`."""
     return click.option(
-        "--json", "to_json", type=click.Path(dir_okay=False, allow_dash=True), metavar="PATH",
+        "--json", "to_json", type=OutputPath(dir_okay=False, allow_dash=True), metavar="PATH",
         help=f"Write {content} as JSON. - is standard output.",
     )  # fmt: skip
 
@@ -183,6 +211,33 @@ def all_but(*used: str) -> set[str]:
     """Return the names of all options of the current command but those ``used``, `--quiet` and `--verbose`."""
     parameters = click.get_current_context().command.params
     return {str(each.name) for each in parameters if isinstance(each, click.Option) and each.expose_value} - {*used}
+
+
+#: Names that other programs give to an option, by the name of its parameter here.
+_ELSEWHERE = {
+    "k": ("n", "limit", "num-results", "max-results"),
+    "where": ("filter", "filters"),
+    "language": ("lang",),
+    "languages": ("lang", "langs"),
+    "output": ("o", "out"),
+    "model": ("m", "model-name"),
+    "port": ("p",),
+    "learning_rate": ("lr",),
+}
+
+
+def with_suggestion(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return the error of an unknown option, with those that have its name in Python, over HTTP or elsewhere."""
+    if error.ctx is None:
+        return error
+    typed = error.option_name.lstrip("-").replace("_", "-").lower()
+    known = {str(each.name): each for each in error.ctx.command.params if isinstance(each, click.Option)}
+    found = [option for name, option in known.items() if name.replace("_", "-") == typed]
+    found = found or [option for name, option in known.items() if typed in _ELSEWHERE.get(name, ())]
+    if not found:
+        return error
+    flags = " or ".join(repr(max(each.opts, key=len)) for each in found)
+    return click.NoSuchOption(error.option_name, f"{error.message} Did you mean {flags}?", ctx=error.ctx)
 
 
 def command_line() -> str:

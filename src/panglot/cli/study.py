@@ -11,7 +11,7 @@ import click
 
 from panglot._files import unknown
 from panglot.cli import options
-from panglot.cli.options import PATH
+from panglot.cli.options import OUTPUT, PATH
 
 if TYPE_CHECKING:
     from panglot.study.claims import CheckedStatement, Checkout
@@ -30,7 +30,7 @@ def study() -> None:
 @options.data_dir_option
 @click.option("--only", multiple=True, metavar="STRATEGY", help="Strategy to run. Repeat for more.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
-@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
+@click.option("--output", type=OUTPUT, help="Folder for the report. By default the study's output folder.")
 # The workers of a study start each cell in a process of its own by this option.
 @click.option("--cell", hidden=True)
 def run_command(
@@ -62,7 +62,7 @@ def run_command(
 
 @study.command("report")
 @click.argument("file")
-@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
+@click.option("--output", type=OUTPUT, help="Folder for the report. By default the study's output folder.")
 def write_report(file: str, output: Path | None) -> None:
     """Write the report of the study FILE from its finished cells, and print it."""
     from panglot.study import design, report

@@ -14,7 +14,7 @@ import click
 
 from panglot._errors import PanglotError
 from panglot.cli import options
-from panglot.cli.options import COUNT, PATH, POSITIVE
+from panglot.cli.options import COUNT, OUTPUT, OUTPUT_FILE, POSITIVE, ExistingFolder
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def _options() -> list[Callable[[Any], Any]]:
             # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
             metavar = _METAVARS[field.name] if plain is str else "N" if plain is int else "NUMBER"
-            made.append(click.option(name, type=plain, metavar=metavar, **attrs))
+            taken = ExistingFolder() if field.name == "data_dir" else plain
+            made.append(click.option(name, type=taken, metavar=metavar, **attrs))
     return made
 
 
@@ -101,7 +102,7 @@ def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: 
 
 @click.command("average")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--output", type=PATH, required=True, help="Folder to write.")
+@click.option("--output", type=OUTPUT, required=True, help="Folder to write.")
 @options.list_option(
     "--weights", metavar="NUMBERS", help="Weight of each model, such as .3,.7. The sum must be 1. Equal by default."
 )
@@ -157,7 +158,7 @@ def _numbers(texts: list[str] | None, field: str) -> list[float] | None:
     help="Minimum cosine at which a passage counts as a copy of the relevant passage. 1 turns this off.",
 )  # fmt: skip
 @click.option("--seed", type=COUNT, default=0, help="Seed of the drawn languages.")
-@click.option("--output", type=PATH, help="Folder to write, by default beside SET.  [default: SET+mined]")
+@click.option("--output", type=OUTPUT, help="Folder to write, by default beside SET.  [default: SET+mined]")
 @options.data_dir_option
 @options.trust_option
 @options.json_option()
@@ -211,7 +212,7 @@ def _print_mined(name: str, report: Any) -> None:
 @options.list_option(
     "--to", "targets", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca."
 )
-@click.option("--output", type=PATH, help="Folder to write the collection to.")
+@click.option("--output", type=OUTPUT, help="Folder to write the collection to.")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME",
     help="Engine: auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL or"
@@ -222,7 +223,7 @@ def _print_mined(name: str, report: Any) -> None:
 @click.option("--limit", type=POSITIVE, help="Number of questions to translate, with their passages.")
 @click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source under this model.")
 @click.option("--no-filters", is_flag=True, help="Keep every row that can be translated.")
-@click.option("--cache", type=PATH, help="File that keeps every translation.")
+@click.option("--cache", type=OUTPUT_FILE, help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
 @options.language_option
 @options.data_dir_option

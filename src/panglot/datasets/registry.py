@@ -294,11 +294,13 @@ def _folder(card: DatasetCard, data_dir: str | Path | None) -> Path:
 
 
 def _unknown(text: str) -> PanglotError:
+    if "/" in text or "." in Path(text).name:
+        parent = Path(text).parent
+        hint = "check the path" + ("" if parent.is_dir() else f": there is no folder {parent}")
+        return PanglotError(f"no such file or folder: {text}", hint=hint)
     near = difflib.get_close_matches(text.partition(":")[0].lower(), CARDS, n=3, cutoff=0.5)
-    looks_like_path = "/" in text or "." in Path(text).name
-    problem = f"no such file or folder: {text}" if looks_like_path else f"unknown data set {text!r}"
     hint = f"did you mean {' or '.join(near)}?" if near else "see `panglot data list`, or give a path that exists"
-    return PanglotError(problem, hint=hint)
+    return PanglotError(f"there is no data set, file or folder {text!r}", hint=hint)
 
 
 def read_starter(folder: Path, spec: DatasetSpec) -> Collection:
