@@ -76,3 +76,13 @@ def test_a_wrong_row_of_a_table_has_its_line_and_columns_that_are_missing_are_na
     path.write_text("question,answer\nWhen?,Now.\n")
     with pytest.raises(PanglotError, match=r"there are: question, answer.*from-docs --column"):
         read_path(path)
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "sep=;\r"])
+def test_a_table_may_state_what_separates_its_cells(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"\ufeff{first}\nid;text\n1;one, two\n2;three;four\n".encode())
+    rows = document_rows(path, ("id", "text"))
+    assert next(rows) == (3, {"id": "1", "text": "one, two"})
+    with pytest.raises(PanglotError, match="line 4: 3 cells, expected 2"):
+        next(rows)

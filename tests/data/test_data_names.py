@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from panglot.datasets.registry import read
 ENGLISH = "Puffins nest in burrows that they dig into grassy cliffs, and otters crack shells with a stone."
 GERMAN = "Papageitaucher brüten in Höhlen, die sie in grasige Klippen graben, und Otter knacken Muscheln."
 ITALIAN = "I pulcinella di mare nidificano in tane che scavano nelle scogliere erbose, e le lontre rompono i gusci."
+INDONESIAN = (
+    "Burung puffin bersarang di liang yang mereka gali di tebing berumput, dan berang-berang memecahkan kerang."
+)
 TONGAN = "Ko e hā e me'a 'oku ke fiema'u ke fai 'i he 'aho ni? 'Oku ou fie 'alu ki he falekoloa ke fakatau mai."
 
 
@@ -111,6 +115,29 @@ def test_a_squad_file_says_what_it_guesses(tmp_path: Path) -> None:
     assert found.languages == ("en",)
     assert "looks like English" in found.metadata["language"]
     assert read(path, language="sw").languages == ("sw",)
+
+
+@pytest.mark.parametrize(
+    ("folder", "root", "text", "language"),
+    [
+        # What the user names, what is no word, and what the text confirms.
+        ("it", "it", "Breve.", "it"),
+        ("it/docs/de", "it/docs", "Kurz.", "de"),
+        ("de/docs", "de/docs", "Kurz.", "de"),
+        ("it/docs", "it/docs", ITALIAN, "it"),
+        ("in", "in", INDONESIAN, "id"),
+        # Indonesian is "id" today, and "in" a place for what is read.
+        ("in", "in", "Kurz.", ""),
+        ("in/docs", "in/docs", "Kurz.", ""),
+        ("it/docs", "it/docs", "Kurz.", ""),
+        ("it/docs", "it/docs", GERMAN, "de"),
+    ],
+)
+def test_a_folder_above_the_documents_may_be_a_word(folder: str, root: str, text: str, language: str) -> None:
+    with (
+        contextlib.nullcontext() if language else pytest.raises(PanglotError, match="language of this file is unknown")
+    ):
+        assert choose(Path(folder, "page.txt"), text, root=Path(root)).language == language
 
 
 def test_two_languages_in_small_letters_are_no_region() -> None:

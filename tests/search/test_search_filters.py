@@ -154,9 +154,14 @@ def test_a_filter_that_does_not_fit_the_documents_is_refused(where: Any, message
         ("year in [1.5, 2.0]", "year in [2]"),
         ("price = 2", "price = 2.0"),
         ("none = 'x'", "none in []"),
+        # Documents have canonical codes.
+        ("language = 'zh-TW'", 'language = "zh-Hant"'),
+        ({"language": {"$in": ["eng", "pt_BR"]}}, 'language in ["en", "pt-BR"]'),
+        ("language != 'iw'", 'not language = "he"'),
+        ("language = 'klingon'", 'language = "klingon"'),
     ],
 )
-def test_numbers_are_compared_as_the_field_has_them(where: str, bound: str) -> None:
+def test_values_are_compared_as_the_field_has_them(where: Any, bound: str) -> None:
     read = parse_filter(where)
     assert read
     assert str(read.bound(KINDS)) == bound

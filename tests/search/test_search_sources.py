@@ -294,6 +294,24 @@ def test_a_folder_without_a_page_that_can_be_read_says_why(tmp_path: Path) -> No
         found(tmp_path / "a.md")
 
 
+def test_the_marks_of_templates_are_no_text(tmp_path: Path) -> None:
+    pages = {
+        "list.html": "{# All pages. #}<div>{% for page in pages %}<p>{{ page.title }}</p>{% endfor %}</div>",
+        "help.html": '<html lang="{{ lang }}"><title>{{ site }} Help</title><h1>{% trans %}Printing{% endtrans %}</h1>'
+        "<p>Click Print, then {{ button }} or <code>{{ shown }}</code>.</p>",
+        "note.md": '# Notes\n\n{% include nav.html %}\n\nWrite `{{ x }}` for a {{< ref "value.md" >}} value $x^{{2}}$.',
+    }
+    for name, text in pages.items():
+        (tmp_path / name).write_text(text)
+    said: list[str] = []
+    sections = found(tmp_path, language="en", progress=said.append)
+    assert [(each.title, each.text) for each in sections] == [
+        ("Printing", "Click Print, then or {{ shown }}."),
+        ("Notes", "Write {{ x }} for a value $x^{{2}}$."),
+    ]
+    assert "left out, templates of pages without text of their own: 1" in said
+
+
 def test_a_name_that_is_not_utf8_stops_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A\n\nThe text of a page.")
     odd = tmp_path / os.fsdecode(b"b\xff.md")

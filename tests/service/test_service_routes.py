@@ -120,6 +120,21 @@ def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], fie
     assert found["hint"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("q", "query"), ("top_k", "k"), ("prefer", "preferred_languages"), ("filter", "where"), ("languges", "languages")],
+)
+def test_a_field_that_has_another_name_elsewhere_has_a_suggestion(client: httpx.Client, name: str, meant: str) -> None:
+    asked = {"query": "a", name: "x"}
+    for response in (
+        client.post("/search", json=asked), client.get("/search", params=asked),
+        client.post("/search/batch", json={"searches": [asked]}),
+    ):  # fmt: skip
+        assert response.status_code == 400
+        assert error(response)["hint"] == f"did you mean `{meant}`?"
+    assert error(client.post("/v1/embeddings", json={"model": "m", "input": "a", name: "x"}))["hint"] == "leave it out"
+
+
 def test_a_body_without_its_kind_is_told_what_it_lacks(client: httpx.Client) -> None:
     response = client.post("/search", content=b'{"query": "print"}')
     assert response.status_code == 400
@@ -135,6 +150,10 @@ def test_a_body_that_is_no_question_is_refused(client: httpx.Client, body: bytes
             response = client.post(route, content=body, headers={"Content-Type": kind})
             assert response.status_code == 400
             assert error(response)["hint"]
+
+
+def test_an_empty_body_is_said(client: httpx.Client) -> None:
+    assert error(client.post("/search"))["message"] == "the body is empty"
 
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "-" + "9" * 5_000, "1e999", "NaN", "[" * 500 + "]" * 500, "0x10"])

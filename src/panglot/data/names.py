@@ -153,7 +153,12 @@ def choose(
     explicit = {canonical(code) for _, code in pieces if not _may_be_word(path, code)}
     left = [(page, code) for page, code in possible if code not in doubted or code in explicit]
     if found is None or found.confidence < _SURE:
-        left = [(page, code) for page, code in left if not (code in _WORDS and _ends_name(path, code))]
+        looks = _base(found.language) if found else ""
+        around = {
+            each for each, (rest, code) in zip(possible, pieces, strict=True) if _is_around(rest, code, whole, root)
+        }
+        around = {(page, code) for page, code in around if looks not in {_base(code), *mistaken_for(code)}}
+        left = [each for each in left if each not in around and not (each[1] in _WORDS and _ends_name(path, each[1]))]
     codes = {_base(code) for _, code in left}
     if len(codes) > 1 and found and _base(found.language) in codes:
         left = [(page, code) for page, code in left if _base(code) == _base(found.language)]
@@ -221,6 +226,17 @@ def _may_be_word(path: Path, code: str) -> bool:
         return _ends_name(path, code)
     name_of_file = path.name.removesuffix(".gz")
     return len(code) == 2 and f".{code}." not in name_of_file and not name_of_file.startswith(f"{code}.")
+
+
+def _is_around(page: str, code: str, whole: str, root: Path | None) -> bool:
+    """Return whether a word that is a code names a folder that the documents of all languages are in.
+
+    ``in/`` holds what goes in, because the code of Indonesian is ``id`` today. Pages stay in the folders above the one
+    that the user names, and of these, ``/srv/it/docs`` is about computers.
+    """
+    if code == "in":
+        return True
+    return Path(page) == Path(whole) and root is not None and root.name != code and canonical(code) in _WORDS
 
 
 def _ends_name(path: Path, code: str) -> bool:

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -28,6 +29,8 @@ DOCUMENT_FIELDS = ("id", "text", "title", "language", "group")
 
 # A cell may be a whole article, and the module's own limit is 131,072 characters.
 _LONGEST_CELL = 1 << 30
+# Excel reads and writes it above the names of the columns.
+_STATED_DELIMITER = re.compile(r"\"?sep=(.)\"?\s*")
 
 _TRUE, _FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
 
@@ -259,7 +262,9 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
     names: list[str] = []
     line = 1
     try:
-        delimiter = _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
+        if stated := _STATED_DELIMITER.fullmatch(first):
+            first, line = next(lines, ""), 2
+        delimiter = stated[1] if stated else _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
         if delimiter != usual:
             note(f"cells are separated by {delimiter!r}")
         # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
@@ -277,7 +282,7 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
                     hint = 'put texts with commas, quotes or line ends in quotes ("), and double quotes within them'
                     raise PanglotError(problem, file=path, line=line, hint=hint)
                 yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
-            line = reader.line_num + 1
+            line = reader.line_num + (2 if stated else 1)
     except csv.Error as error:
         problem = f"the row that begins here cannot be read: {error}"
         hint = 'close each quotation mark, and write one inside a cell twice ("")'

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, NoReturn, cast
 
 from panglot._errors import PanglotError
 from panglot._files import digest
+from panglot.data.language import canonical_or_none
 
 Scalar = str | int | float | bool
 
@@ -275,6 +276,8 @@ class Condition(Filter):
         single, many = kind.removeprefix(LIST), kind.startswith(LIST)
         for value in values:
             self._check(value, kind, single)
+        if self.field == "language":  # Documents have canonical codes.
+            values = tuple(canonical_or_none(str(value)) or value for value in values)
         operator = "=" if self.operator == "contains" else self.operator
         if operator in ORDERED and (many or single == "bool"):
             problem = f"`{self.field}` is {_a(kind)}, which `{operator}` cannot compare"

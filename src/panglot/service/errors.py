@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.responses import Response
 
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Vectors
+from panglot.search.request import search_options
 
 CLIENT_GONE = 499  # Status, in logs and metrics, of a request whose client left before the response.
 _LONGEST_MESSAGE = 500  # Characters of an error's message.
@@ -30,6 +32,11 @@ _HINTS = {
     "json_invalid": "send one JSON object",
     "model_attributes_type": "send one JSON object, with the header Content-Type: application/json",
 }
+_ELSEWHERE = {
+    "q": "query", "top": "k", "top_k": "k", "topk": "k", "limit": "k", "n": "k", "filter": "where", "filters": "where",
+    "prefer": "preferred_languages", "lang": "language",
+}  # fmt: skip
+"""Fields of a search by the names that they have on the command line and in other programs."""
 
 
 class Json(Response):
@@ -126,8 +133,10 @@ def of_panglot(error: PanglotError, place: str = "") -> RequestError:
     return RequestError(400, error.problem, hint=error.hint, code="invalid")
 
 
-def _of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
+def _of_validation(errors: Sequence[Mapping[str, Any]], known: Collection[str] = ()) -> RequestError:
     """Return pydantic's errors as one error that names every wrong field, those that are not known first.
+
+    A field that is not ``known`` is said to be one that is, if its name tells which.
 
     >>> error = _of_validation([
     ...     {"type": "missing", "loc": ("body", "query"), "msg": "Field required"},
@@ -138,6 +147,8 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     """
     # A field that is not known is often the missing one under another name.
     ordered = sorted(errors, key=lambda error: error.get("type") != "extra_forbidden")
+    if any(error.get("type") == "missing" and error.get("loc") == ("body",) for error in ordered):
+        return RequestError(400, "the body is empty", hint=_HINTS["model_attributes_type"], code="invalid")
     if any(error.get("type") == "json_invalid" for error in ordered):
         return RequestError(400, "the body is not JSON", hint=_HINTS["json_invalid"], code="invalid_json")
     messages: dict[str, None] = {}
@@ -148,19 +159,30 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
         field = ".".join(str(part) for part in error.get("loc", ())[1:]) or None
         message = str(error.get("msg", "the request is wrong")).removeprefix("Value error, ")
         messages[f"{field}: {message}" if field else message] = None
-        hints[_HINTS.get(str(error.get("type")), "read GET /openapi.json")] = None
+        hint = _HINTS.get(str(error.get("type")), "read GET /openapi.json")
+        if error.get("type") == "extra_forbidden" and (meant := _meant(field or "", known)):
+            hint = f"did you mean `{meant}`?"
+        hints[hint] = None
         fields.append(field)
     return RequestError(
         400, "; ".join(messages), hint="; ".join(hints), field=fields[0] if fields else None, code="invalid"
     )
 
 
-async def _respond(_request: Request, error: Exception) -> Response:
+def _meant(field: str, known: Collection[str]) -> str:
+    name = field.rpartition(".")[2]
+    if (other := _ELSEWHERE.get(name.lower())) in known:
+        return other or ""
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "")
+
+
+async def _respond(request: Request, error: Exception) -> Response:
     match error:
         case RequestError():
             found = error
         case RequestValidationError():
-            found = _of_validation(error.errors())
+            of_search = request.url.path.rstrip("/").endswith(("/search", "/search/batch"))
+            found = _of_validation(error.errors(), [each.name for each in search_options()] if of_search else ())
         case HTTPException(status_code=400):
             # FastAPI says so when Python cannot read a body: bytes that are not UTF-8, or nested too deeply.
             hint = "send one JSON object in UTF-8, without deep nesting or numbers of thousands of digits"

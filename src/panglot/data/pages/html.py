@@ -35,6 +35,15 @@ _LINKS_FOLLOW = {"relatedtopics", "related"}
 # is the default.
 _MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
 _DEFAULT = "default"
+# Code that shows the marks of templates is no template.
+_CODE = {"pre", "code", "kbd", "samp", "tt"}
+# What programs that make pages replace: statements, comments and values of Jinja, Liquid, Django, Hugo, Mustache, ERB.
+# `{{2}}` and `{{i}}` may be of a formula.
+_TEMPLATE = re.compile(
+    r"\{%(?:(?!%\}).){0,1000}%\}|\{#(?:(?!#\}).){0,2000}#\}|<%(?:(?!%>).){0,1000}%>"
+    r"|\{{2,3}(?:[\s<>%#/&.$-]|[A-Za-z]\w*[\s.|(]|[A-Za-z]\w+(?=\}\}))(?:(?!\}\}).){0,1000}\}{2,3}",
+    re.DOTALL,
+)
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -42,11 +51,14 @@ def html_sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a page's sections.
 
     ``<html lang>`` names the language. The ``id`` of a heading or of its section is the anchor. Navigation, scripts,
-    page headers and hidden parts are left out, and so is what is outside of ``<main>``. Text is decoded as the page
-    declares, by default as UTF-8.
+    page headers and hidden parts are left out, and so are what is outside of ``<main>`` and the marks of templates,
+    such as ``{{ title }}``. Text is decoded as the page declares, by default as UTF-8.
     """
     page = _Page()
     stated = page.read(_decoded(path))
+    if page.is_template and not any(part.lines for part in page.parts):
+        place.left_out["templates of pages without text of their own"] += 1
+        return
     top = next((part.title for part in page.parts if part.level == 1), page.title)
     metadata = {"lang": stated, "title": page.title, "url": page.url}
     yield from sections_of(page.parts, metadata, path, place, top, page.alternates)
@@ -60,6 +72,8 @@ class _Page:
     url: str = ""
     alternates: tuple[str, ...] = ()  # links to versions in other languages
     parts: list[TextPart] = field(default_factory=lambda: [TextPart()])
+    is_template: bool = False
+    _in_code: int = 0
     _in_heading: bool = False
     _section_id: str = ""
     _ended: bool = False
@@ -79,11 +93,12 @@ class _Page:
         for part in self.parts:
             part.title = _line(part.title)
             part.lines = [line for each in part.lines if (line := " ".join(each.split()))]
-        self.title = self.title or _line(root.findtext("head/title") or "")
-        self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
+        self.title = self.title or _line(self._without_marks(root.findtext("head/title") or ""))
+        self.url = self._without_marks(next(iter(root.xpath("//link[@rel='canonical']/@href")), "")).strip()
         self.alternates = tuple(map(str, root.xpath("//link[@rel='alternate' and @hreflang]/@href")))
         places = [each for each in (root, root.find("body")) if each is not None]
-        return next((code for each in places if (code := each.get("lang") or each.get("xml:lang"))), "")
+        stated = (self._without_marks(each.get("lang") or each.get("xml:lang") or "").strip() for each in places)
+        return next(filter(None, stated), "")
 
     def _walk(self, element: Any, inside: bool = False) -> None:
         """Collect the text of an element, which may be ``inside`` of an article, section or main part."""
@@ -96,7 +111,7 @@ class _Page:
             return
         inside = inside or tag in _PARTS
         if tag == "title":
-            self.title = _line(element.text_content())
+            self.title = _line(self._without_marks(element.text_content()))
             return
         if _LINKS_FOLLOW & set(element.get("class", "").split()):
             self._ended = True
@@ -108,10 +123,12 @@ class _Page:
         elif tag == "a" and self._in_heading and not self.parts[-1].anchor:
             self.parts[-1].anchor = element.get("name") or element.get("id") or ""
         is_block = tag in _BLOCKS and not self._in_heading
+        self._in_code += tag in _CODE
         self._add(element.text or "", begins_line=is_block)
         for child in element:
             self._walk(child, inside)
             self._add(child.tail or "")
+        self._in_code -= tag in _CODE
         self._in_heading = self._in_heading and tag not in _HEADINGS
         self._add("", begins_line=is_block)
 
@@ -124,7 +141,13 @@ class _Page:
                 self._walk(child, inside)
                 self._add(child.tail or "")
 
+    def _without_marks(self, text: str) -> str:
+        found, number = _TEMPLATE.subn("", text)
+        self.is_template = self.is_template or number > 0
+        return found
+
     def _add(self, text: str, *, begins_line: bool = False) -> None:
+        text = text if self._in_code else self._without_marks(text)
         part = self.parts[-1]
         if self._in_heading:
             part.title += text
@@ -262,5 +285,9 @@ def _parts(text: str) -> list[TextPart]:
 
 
 def _plain(tokens: Sequence[Token]) -> str:
-    texts = (" " if token.type.endswith("break") else token.content for token in tokens if token.type != "html_inline")
+    texts = (
+        " " if token.type.endswith("break")
+        else token.content if token.type == "code_inline" else _TEMPLATE.sub("", token.content)
+        for token in tokens if token.type != "html_inline"
+    )  # fmt: skip
     return " ".join("".join(texts).split())
