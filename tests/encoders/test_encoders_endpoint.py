@@ -113,6 +113,16 @@ def encoder(server: Server, query: str = "", **options: Any) -> tuple[EndpointEn
     return EndpointEncoder(f"{server.url}{query}#model-x", pause=pauses.append, **options), pauses
 
 
+def test_one_text_or_a_wrong_side_is_refused(server: Server, tmp_path: Path) -> None:
+    wrong: Any = "query"  # as other libraries call a side
+    for client in (load("panglot-small"), load("panglot-small", backend="auto"), load(f"{server.url}#model-x")):
+        for each in (client, Cached(client, tmp_path)):
+            with pytest.raises(PanglotError, match="expected a list of texts, got one text"):
+                each.encode("text", "question")
+            with pytest.raises(PanglotError, match="a text is a question or a passage, got 'query'"):
+                each.encode(["text"], wrong)
+
+
 def test_vectors_in_order_at_unit_length(server: Server) -> None:
     server.scale = 7.5
     texts = [f"text {i}" for i in range(10)]

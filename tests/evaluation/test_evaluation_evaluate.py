@@ -12,6 +12,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.formats import trec
+from panglot.datasets import registry
 from panglot.evaluation.evaluate import evaluate
 from panglot.evaluation.figures import SETTINGS, headline, measure
 from panglot.evaluation.ranks import trec_qrels, trec_run
@@ -209,3 +210,14 @@ def test_what_a_user_can_get_wrong() -> None:
         evaluate(encoder, collection, languages=["sw"])
     with pytest.raises(PanglotError, match="no data set has text in fr, sw"):
         evaluate(encoder, collection, languages=["en", "deu", "fr", "sw"])
+
+
+def test_one_text_is_a_list_with_commas() -> None:
+    questions, passages, collection = parallel()
+    encoder = Table("table", questions, passages, collection)
+    listed = evaluate(encoder, collection, languages=["de", "en"], measures=["mAP", "R@1"], draws=0)
+    text = evaluate(encoder, collection, languages="de, eng", measures="mAP,R@1", draws=0)
+    for each in (listed, text):
+        each.figures["datasets"]["made"].pop("seconds")
+    assert text.figures["datasets"] == listed.figures["datasets"]
+    assert registry.read("starter:dev", languages="en,fi").languages == ("en", "fi")

@@ -186,6 +186,12 @@ def test_a_broken_line_of_questions_names_its_field(tmp_path: Path, line: str, f
     assert (error.value.line, error.value.field) == (2, field)
 
 
+def test_the_group_of_a_query_may_be_the_number_0(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"group": 0, "language": "de", "text": "Wo?"}\n', "utf-8")
+    assert [each.group for each in read_queries(path)] == ["0"]
+
+
 def run(command: Any, *arguments: object) -> Any:
     return CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
 

@@ -239,6 +239,19 @@ def test_adding_replaces_and_deleting_removes(index: Index) -> None:
     assert len(index) == 120
 
 
+def test_ids_may_be_numbers_as_in_documents(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    index = Index.build([{"id": each, "text": f"<de> {each}", "language": "de"} for each in range(5)],
+                        tmp_path / "index", model=Biased())  # fmt: skip
+    assert (index.delete([0, "1"]), index.delete(2), index.delete("3")) == (2, 1, 1)
+    assert len(index) == 1
+
+
+def test_one_query_is_not_taken_for_a_list_of_its_letters(index: Index) -> None:
+    with pytest.raises(PanglotError, match="expected a list of texts, got one text"):
+        index.encode("<de> topic3")
+
+
 def test_one_id_is_one_document(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
     del stores
     index = Index.build([{"id": each, "text": f"<de> {each}", "language": "de"} for each in ("1", "2", "12")],

@@ -13,7 +13,7 @@ import langcodes
 import numpy as np
 from langcodes.data_dicts import LIKELY_SUBTAGS, MACROLANGUAGES
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, cache_folder, write_json
 from panglot.data.letters import NO_SENTENCE_BLANKS, NO_SENTENCE_ENDS, members, scripts_of
 
@@ -86,6 +86,17 @@ def canonical(code: str) -> str:
     if tag.script and (usual == (tag.script, tag.script) or (tag.language, tag.script) in _SAME_SCRIPT):
         tag = _changed(tag, script=None, territory=tag.territory)
     return tag.to_tag()
+
+
+def canonical_codes(languages: Iterable[str] | None) -> list[str]:
+    """Return the canonical codes of languages. One text is a list with commas, as on the command line.
+
+    >>> canonical_codes(["deu", "zh_TW"]), canonical_codes("deu, zh_TW"), canonical_codes(None)
+    (['de', 'zh-Hant'], ['de', 'zh-Hant'], [])
+    """
+    listed = languages.split(",") if isinstance(languages, str) else languages or ()
+    with located(field="languages"):
+        return [canonical(code) for code in listed]
 
 
 @lru_cache(maxsize=4096)

@@ -23,12 +23,12 @@ from panglot.data.columns import (
     text_numbers,
     walk,
 )
-from panglot.data.language import canonical
+from panglot.data.language import canonical_codes
 
 
 def check_languages(collections: Iterable[Collection], languages: Iterable[str]) -> None:
     """Refuse a language that none of the collections has, because the result would lack it without a word."""
-    wanted = {canonical(code) for code in languages}
+    wanted = set(canonical_codes(languages))
     present = {code for each in collections for code in each.languages} if wanted else wanted
     if missing := sorted(wanted - present):
         problem, hint = f"no data set has text in {', '.join(missing)}", "leave it out, or add a data set that has it"

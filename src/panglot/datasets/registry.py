@@ -15,7 +15,7 @@ from panglot.data import ingest
 from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import RowError, ending_of, files, holds_rows, objects, plain_name, row_files
 from panglot.data.formats import beir, squad, trec
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_codes
 from panglot.data.rows import Row, check_row
 from panglot.datasets import hub, mteb_tasks
 from panglot.datasets.catalog import CARDS, DatasetCard, DatasetSpec
@@ -61,7 +61,7 @@ def read(
     Raises:
         PanglotError: The name is unknown, the set is not found or lacks an option, or a file is broken.
     """
-    text = str(name_or_path)
+    text, languages = str(name_or_path), canonical_codes(languages) or None
     if isinstance(name_or_path, str) and is_known(text):
         spec, style = _parse(text, candidates, context, part, languages)
         collection = _read_known(spec, data_dir)
@@ -85,7 +85,7 @@ def read(
     # A reader of topics has already selected languages, and `select` needs passages.
     if not languages or collection.metadata.get("candidates") == "topics":
         return collection
-    return collection.select([canonical(code) for code in languages])
+    return collection.select(languages)
 
 
 def read_path(
@@ -106,7 +106,7 @@ def read_path(
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
     """
-    wanted = [canonical(code) for code in languages or ()]
+    wanted = canonical_codes(languages)
     if path.is_file() and ending_of(path) == "json" and not holds_rows(path):
         _check(chosen := candidates or "paragraph", ("paragraph", "sentence"), context)
         code = language or (wanted[0] if len(wanted) == 1 else None)

@@ -17,7 +17,7 @@ from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.data.collection import Collection
-from panglot.data.language import canonical
+from panglot.data.language import canonical_codes
 from panglot.data.transform import check_languages
 from panglot.datasets.catalog import CARDS
 from panglot.datasets.registry import find, is_known, read, refuse_test_set, set_name
@@ -140,7 +140,7 @@ def open_sets(
 ) -> list[Collection]:  # fmt: skip
     """Return collections to fit on, from ``NAME[:PART][@CANDIDATES]``, paths or collections. Refuse test sets."""
     found: list[Collection] = []
-    wanted = [canonical(code) for code in languages or ()]
+    wanted = canonical_codes(languages)
     for name in names:
         if isinstance(name, Collection):
             collection = name.select(wanted) if wanted else name

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, cache_folder, explain_write
 from panglot._progress import progress
-from panglot.encoders.protocol import Encoder, LanguageAware, Side, Vectors, by_id
+from panglot.encoders.protocol import Encoder, LanguageAware, Side, Vectors, by_id, check_texts
 
 _SECONDS = 20.0  # Seconds of work that a kill may lose.
 _FIRST, _LEAST, _MOST = 256, 64, 32_768  # Texts in the first piece, and bounds of later ones, which follow the speed.
@@ -63,6 +63,7 @@ class Cached:
         New texts are encoded in pieces of some 20 seconds. Each piece is kept before the next begins, so that the same
         call continues after a kill.
         """
+        check_texts(texts, side)
         if self.by_id:
             return self.encoder.encode(texts, side, ids=ids)
         keys = [text_key(text, side) for text in texts]

@@ -16,7 +16,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot._progress import progress
-from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.protocol import Side, Vectors, check_texts
 
 if TYPE_CHECKING:
     import httpx
@@ -96,6 +96,7 @@ class EndpointEncoder:
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
+        check_texts(texts, side)
         # Endpoints refuse empty texts.
         whole = [self.prompts[side] + text or " " for text in texts]
         parts: list[Vectors] = []

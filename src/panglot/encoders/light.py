@@ -23,7 +23,7 @@ from panglot.encoders.light_transformer import NumpyTransformer
 from panglot.encoders.model_folders import SHIPPED, shipped_folder
 from panglot.encoders.open_model import fetch, folder_digest, refuse_unsafe, refuse_unusable
 from panglot.encoders.packed import first_position
-from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
+from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors, check_texts
 from panglot.encoders.sentence_transformer import (
     CHUNK,
     SentenceTransformerEncoder,
@@ -130,6 +130,7 @@ class LightEncoder:
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
+        check_texts(texts, side)
         if side not in self.told:
             cuts = CutTexts(self, side)
             cuts.add(texts)

@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import numpy as np
 import numpy.typing as npt
 
+from panglot._errors import PanglotError
+
 Side = Literal["question", "passage"]
 _Piece = TypeVar("_Piece")
 Vectors = npt.NDArray[np.float32]
@@ -36,6 +38,19 @@ class Encoder(Protocol):
         vectors use ``ids``.
         """
         ...
+
+
+def check_texts(texts: Sequence[str], side: str) -> None:
+    """Refuse one text, whose characters would be taken for texts, and a side that is none.
+
+    Raises:
+        PanglotError: ``texts`` is no list of texts, or ``side`` is neither ``question`` nor ``passage``.
+    """
+    if isinstance(texts, str):
+        raise PanglotError("expected a list of texts, got one text", field="texts", hint="put it in brackets: [text]")
+    if side not in ("question", "passage"):
+        problem = f"a text is a question or a passage, got {side!r}"
+        raise PanglotError(problem, field="side", hint="write `question` for queries and `passage` for documents")
 
 
 class Tokens(NamedTuple):

@@ -19,7 +19,7 @@ from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.model_folders import SHIPPED
 from panglot.encoders.open_model import count_longer, fetch, folder_digest, long_text, open_model, prompt_of, tried
-from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors
+from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors, check_texts
 from panglot.encoders.tokenizers import token_batches, tokens_of, windows
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class SentenceTransformerEncoder:
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
+        check_texts(texts, side)
         import torch
 
         if side not in self.told:

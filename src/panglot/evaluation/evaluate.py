@@ -308,7 +308,8 @@ def _run_places(place: str | Path, names: Sequence[str]) -> dict[str, Path]:
 
 
 def _chosen(measures: Sequence[str | Measure] | None, draws: int) -> tuple[Measure, ...]:
-    chosen = tuple(dict.fromkeys(parse(name) for name in (DEFAULT if measures is None else measures)))
+    named = measures.split(",") if isinstance(measures, str) else DEFAULT if measures is None else measures
+    chosen = tuple(dict.fromkeys(map(parse, named)))
     if not chosen:
         raise PanglotError("expected at least one measure, got none", field="measures", hint="name one, such as mAP")
     if draws < 0:

@@ -12,7 +12,7 @@ import numpy as np
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_codes
 from panglot.data.transform import check_languages
 from panglot.encoders.protocol import CutTexts, LanguageAware, by_id
 
@@ -39,7 +39,7 @@ def open_sets(
     from panglot.datasets.suite import is_suite, read_suite
 
     given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
-    languages = [canonical(code) for code in languages or ()]
+    languages = canonical_codes(languages)
     found: dict[str, Collection] = {}
     for item in given:
         if isinstance(item, Collection):

@@ -12,7 +12,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.collection import Collection, Ints
-from panglot.data.language import canonical
+from panglot.data.language import canonical_codes
 from panglot.encoders.protocol import Vectors
 from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, Tile, parts
 
@@ -93,7 +93,7 @@ def choose_languages(collection: Collection, languages: Sequence[str] | None) ->
         raise PanglotError(f"{collection.name} has no English, only {', '.join(collection.languages)}",
                            hint="probe a collection with questions and passages in English")  # fmt: skip
     others = [code for code in collection.languages if code != english]
-    chosen = list(dict.fromkeys(canonical(code) for code in languages)) if languages else others
+    chosen = list(dict.fromkeys(canonical_codes(languages))) if languages else others
     for code in chosen:
         if code == english:
             raise PanglotError("English is what the other languages are compared with", field="language",

@@ -11,7 +11,7 @@ from panglot._errors import PanglotError
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Languages
 from panglot.encoders.model_folders import DEFAULT
-from panglot.encoders.protocol import CutTexts
+from panglot.encoders.protocol import CutTexts, check_texts
 from panglot.encoders.sentence_transformer import Reranker
 from panglot.search.document import document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
@@ -148,6 +148,7 @@ class Index:
 
     def encode(self, queries: Sequence[str]) -> Vectors:
         """Return the plain vectors of queries, shape ``[queries, dimension]``."""
+        check_texts(queries, "question")
         return self.encoder.encode(list(queries), "question")
 
     def debias(self, texts: Sequence[str], vectors: Vectors, side: Side) -> Vectors:
@@ -314,9 +315,9 @@ class Index:
             # Languages that were not fitted are said once.
             self._languages.of([], sorted({*languages}))
 
-    def delete(self, ids: Collection[str]) -> int:
+    def delete(self, ids: str | int | Collection[str | int]) -> int:
         """Remove documents by id, or one by its id, and return how many were there."""
-        names = [ids] if isinstance(ids, str) else list(ids)
+        names = [str(each) for each in ([ids] if isinstance(ids, str | int) else ids)]
         if any(self.store.get(names)):
             IndexMetadata.forget_documents(self._place, self.store.build)
         count = self.store.delete(names)

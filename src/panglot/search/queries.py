@@ -130,7 +130,7 @@ def read_queries(path: Path) -> list[AuditQuery]:
     found: list[AuditQuery] = []
     for line, row in objects(path):
         for name in ("group", "language", "text"):
-            if not str(row.get(name) or "").strip():
+            if row.get(name) is None or not str(row[name]).strip():
                 raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")
         with located(file=path, line=line, field="language"):
             found.append(AuditQuery(str(row["group"]), canonical(str(row["language"])), str(row["text"]), {}))

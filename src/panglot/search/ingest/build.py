@@ -134,7 +134,8 @@ def build(
             _write(documents, folder, encoder, base, name, store=store, on=on, strength=center_strength, report=report)
         except BaseException:
             # Encoded documents and what is in a server, which has the name of this build, are of use to the next call.
-            if not store and not any((folder / "shards").glob("*.npy")):
+            kept = [*(folder / "shards").glob("*.npy"), *folder.glob(correction.HEAD)]
+            if not store and not kept:
                 shutil.rmtree(folder / "shards", ignore_errors=True)
             raise
     return base
