@@ -1,13 +1,13 @@
-"""Encode documents shard by shard, here, in processes or with Ray Data on a cluster, and resume after a kill."""
+"""Encode documents shard by shard, here, in processes or on a Ray cluster, and resume after a kill."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,8 +15,6 @@ from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
 
 from panglot._environment import machine
 from panglot._errors import PanglotError
@@ -30,9 +28,7 @@ SHARD = 1024
 """Documents of a shard: some ten seconds of a CPU, which is the most that a kill loses."""
 
 _AHEAD = 2  # Shards per process that are being made or wait to be yielded.
-_WAVE = 8  # Shards per processor that are sent to Ray at a time.
-
-_DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
+_WAVE = 8  # The same, per processor of a Ray cluster.
 
 
 def encode_documents(
@@ -82,6 +78,7 @@ def _shards(documents: Iterable[Sequence[Document]], fingerprint: str) -> Iterat
 
 
 _Made = Iterator[tuple[Shard, "Vectors"]]
+_Submit = Callable[[tuple[Any, ...]], Future[bytes]]  # Takes a task of a shard. See panglot.search.ingest.shards.work.
 
 
 def _maker(on: str, encoder: Encoder, cache: ShardCache) -> Callable[[Iterator[Shard]], _Made]:
@@ -89,9 +86,9 @@ def _maker(on: str, encoder: Encoder, cache: ShardCache) -> Callable[[Iterator[S
     if not on:
         return partial(_here, encoder, cache)
     if kind == "processes" and rest.isascii() and rest.isdigit() and int(rest):
-        return partial(_in_processes, encoder, cache, int(rest))
+        return partial(_elsewhere, _processes(encoder, int(rest)), cache)
     if on == "ray" or (kind == "ray" and rest.startswith("//") and len(rest) > 2):
-        return partial(_on_ray, encoder, cache, "" if on == "ray" else on)
+        return partial(_elsewhere, _cluster(encoder, "" if on == "ray" else on), cache)
     raise PanglotError(f"cannot encode on {on!r}", field="on", hint="write processes:N, ray or ray://host:port")
 
 
@@ -105,30 +102,26 @@ def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> _Made
             yield shard, cache.put(shard, encode_shard(encoder, *shard.task))
 
 
-def _in_processes(encoder: Encoder, cache: ShardCache, count: int, shards: Iterator[Shard]) -> _Made:
-    """Yield each shard with its vectors, in order. ``count`` processes, which share the processors, make missing ones.
-
-    The processes end with this one, however it ends.
-    """
-    threads = max(1, int(machine()["cores"]) // count)
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start)
+def _elsewhere(
+    workers: contextlib.AbstractContextManager[tuple[_Submit, int]], cache: ShardCache, shards: Iterator[Shard]
+) -> _Made:
+    """Yield each shard with its vectors, in order. ``workers`` make missing ones, so many ahead."""
     waiting: deque[tuple[Shard, Vectors | Future[Vectors]]] = deque()
-    packed = pack(encoder)
-    try:
+    with contextlib.ExitStack() as stack:
+        submit: _Submit | None = None
+        ahead = 1
         for shard in shards:
             found = cache.get(shard)
             if found is None:
-                found = _cached(pool.submit(work, packed, shard.task, threads), cache, shard)
+                if submit is None:
+                    # Connecting to a cluster takes seconds, so that it waits until there is something to encode.
+                    submit, ahead = stack.enter_context(workers)
+                found = _cached(submit(shard.task), cache, shard)
             waiting.append((shard, found))
-            while len(waiting) >= _AHEAD * count:
+            while len(waiting) >= ahead:
                 yield _done(*waiting.popleft())
         while waiting:
             yield _done(*waiting.popleft())
-    except BrokenProcessPool as error:
-        hint = "use fewer processes, they may need too much memory, and run the same command again"
-        raise PanglotError("a process that encodes has died", field="on", hint=hint) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _cached(task: Future[bytes], cache: ShardCache, shard: Shard) -> Future[Vectors]:
@@ -154,6 +147,20 @@ def _done(shard: Shard, vectors: Vectors | Future[Vectors]) -> tuple[Shard, Vect
     return advanced(shard, vectors.result() if isinstance(vectors, Future) else vectors)
 
 
+@contextlib.contextmanager
+def _processes(encoder: Encoder, count: int) -> Generator[tuple[_Submit, int]]:
+    """Start ``count`` processes, which share the processors and end with this one, however it ends."""
+    packed, threads = pack(encoder), max(1, int(machine()["cores"]) // count)
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start)
+    try:
+        yield lambda task: pool.submit(work, packed, task, threads), _AHEAD * count
+    except BrokenProcessPool as error:
+        hint = "use fewer processes, they may need too much memory, and run the same command again"
+        raise PanglotError("a process that encodes has died", field="on", hint=hint) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _start() -> None:
     """Let this process end with its parent, and at Ctrl-C without a message."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -167,92 +174,25 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _on_ray(encoder: Encoder, cache: ShardCache, address: str, shards: Iterator[Shard]) -> _Made:
-    """Yield each shard with its vectors, in order. Ray's workers make missing ones.
+@contextlib.contextmanager
+def _cluster(encoder: Encoder, address: str) -> Generator[tuple[_Submit, int]]:
+    """Connect to Ray, whose workers make shards, each on one processor, or on one GPU if the cluster has some.
 
     Texts go to the workers and shards come back, so that the nodes need no folder in common. They need panglot, and the
-    model under the same name. A shard is a task for one processor, or for one GPU if the cluster has some. Shards are
-    kept in the order in which they come back.
+    model under the same name.
     """
     from panglot.data.ray import cluster
 
-    for shard in shards:
-        vectors = cache.get(shard)
-        if vectors is None:
-            # Connecting takes seconds, so that it waits until there is something to encode.
-            with cluster(address, "encoding on a cluster") as ray:
-                yield from _made_by_ray(ray, encoder, cache, chain([shard], shards))
-        else:
-            yield advanced(shard, vectors)
-
-
-def _made_by_ray(ray: Any, encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> _Made:
-    there = ray.cluster_resources()
-    need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
-    driver = ray.remote(num_cpus=0)(_Driver).remote(pack(encoder), {f"num_{need.lower()}s": 1})
-    while wave := list(islice(shards, _WAVE * max(1, int(there.get(need, 1))))):
-        found = {shard.key: cache.get(shard) for shard in wave}
-        missing = {shard.key: shard for shard in wave if found[shard.key] is None}
-        coming = _rows(ray, driver, list(missing.values()))
-        for shard in wave:
-            while (vectors := found[shard.key]) is None:
-                key, data = next(coming)
-                found[key] = cache.put(missing[key], data)
-            yield advanced(shard, vectors)
-
-
-def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, bytes]]:
-    """Yield key and data of each shard in the order in which they are made."""
-    if not shards:
-        return
-    try:
-        ray.get(driver.begin.remote([json.dumps(shard.task) for shard in shards]))
-        for _ in shards:
-            row = ray.get(driver.done.remote())
-            if row["error"]:
-                raise PanglotError(row["error"])
-            yield row["key"], row["data"]
-    except ray.exceptions.RayError as error:
-        last = str(error).strip().rpartition("\n")[2] or type(error).__name__
-        problem = f"encoding in Ray's workers failed: {last}"
-        raise PanglotError(problem, field="on", hint="install the same panglot on all nodes") from error
-
-
-class _Driver:
-    """Ask Ray Data to make shards, as an actor in the cluster, because Ray Data does not run behind ``ray://``.
-
-    ``encoder`` is packed, and ``options`` say what each task needs of a node.
-    """
-
-    def __init__(self, encoder: bytes, options: dict[str, int]) -> None:
-        import ray.data
-
-        self._encoder, self._options = encoder, options
-        self._rows: Iterator[dict[str, Any]] = iter(())
-        context = ray.data.DataContext.get_current()
-        context.execution_options.preserve_order, context.enable_progress_bars = False, False
-
-    def begin(self, tasks: list[str]) -> None:
-        """Start some tasks."""
-        import ray.data
-
-        rows: Any = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
-        made = rows.map_batches(partial(_work, self._encoder), batch_size=1, batch_format="pyarrow", **self._options)
-        tables = made.iter_batches(batch_size=None, batch_format="pyarrow")
-        self._rows = chain.from_iterable(table.to_pylist() for table in tables)
-
-    def done(self) -> dict[str, Any]:
-        """Return the next row that was made: key, data and error of a shard."""
-        return next(self._rows)
-
-
-def _work(encoder: bytes, tasks: pa.Table) -> pa.Table:
-    """Make shards. A :class:`PanglotError` comes back as a row, because Ray would wrap the exception."""
-    rows: list[dict[str, str | bytes]] = []
-    for text in tasks["task"].to_pylist():
-        task = json.loads(text)
+    with cluster(address, "encoding on a cluster") as ray:
+        there = ray.cluster_resources()
+        need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
+        encode = ray.remote(**{f"num_{need.lower()}s": 1})(work)
+        packed = ray.put(pack(encoder))
         try:
-            rows.append({"key": task[0], "data": work(encoder, task), "error": ""})
-        except PanglotError as error:
-            rows.append({"key": task[0], "data": b"", "error": str(error)})
-    return pa.Table.from_pylist(rows, _DONE)
+            yield lambda task: encode.remote(packed, task).future(), _WAVE * max(1, int(there.get(need, 1)))
+        except ray.exceptions.RayError as error:
+            if isinstance(cause := getattr(error, "cause", None), PanglotError):
+                raise cause from None
+            last = str(error).strip().rpartition("\n")[2] or type(error).__name__
+            problem = f"encoding in Ray's workers failed: {last}"
+            raise PanglotError(problem, field="on", hint="install the same panglot on all nodes") from error
