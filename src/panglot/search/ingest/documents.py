@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -179,52 +179,39 @@ def read_documents(
     """
     if isinstance(source, str | Path):
         source = DocumentFile(Path(source).expanduser())
-    if isinstance(source, DocumentFile):
-        rows = partial(document_rows, source.path, ("id", "text"), source.columns)
-        first = rows(note=progress)  # Refuses a file whose name has no known ending at once.
-        return _pieces(_in_file(source, first, rows), progress)
-    return _pieces(_in_memory(source), progress)
+    if not isinstance(source, DocumentFile):
+        return _pieces(_in_memory(source), progress)
+    file, rows = source, partial(document_rows, source.path, ("id", "text"), source.columns)
+    first = rows(note=progress)  # Refuses a file whose name has no known ending at once.
+    return _pieces(_in_file(file, first), progress, file.path, lambda: _in_file(file, rows()))
 
 
-class _Placed(NamedTuple):
-    """A document and where it is."""
-
-    document: Document
-    file: Path | str  # In words for a document in memory.
-    line: int | None
-    twin: Callable[[], int | None]  # Returns the line of an earlier document with the same id, 0 without lines.
+_Placed = Iterator[tuple[int, Document]]  # Documents with their line in the file, or their number in memory.
 
 
-def _in_file(file: DocumentFile, first: Rows, rows: Callable[[], Rows]) -> Iterator[_Placed]:
-    path, empty = file.path, True
-    for line, values in first:
-        empty = False
-        found = document(values, path, line)
-        if not found.language and file.language:
-            found = replace(found, language=file.language)
-
-        def twin(found: Document = found, line: int = line) -> int | None:
-            earlier = takewhile(lambda row: row[0] < line, rows())
-            return next((number for number, each in earlier if document(each, path, number).id == found.id), None)
-
-        yield _Placed(found, path, line, twin)
-    if empty:
-        raise PanglotError("the file has no document", file=path, hint="write one per line")
+def _in_file(file: DocumentFile, rows: Rows) -> _Placed:
+    for line, values in rows:
+        found = document(values, file.path, line)
+        yield line, found if found.language else replace(found, language=file.language)
 
 
-def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_Placed]:
+def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> _Placed:
     for number, each in enumerate(documents, 1):
         place = f"document {number}"
-        yield _Placed(document(_fields(each, place), place, None), place, None, lambda: 0)
+        yield number, document(_fields(each, place), place, None)
 
 
-def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
+def _pieces(
+    placed: _Placed, progress: Callable[[str], None], file: Path | None = None,
+    again: Callable[[], _Placed] | None = None,
+) -> Iterator[list[Document]]:  # fmt: skip
+    """Yield documents in pieces. Those of a ``file`` are read ``again`` to find the line of an equal id."""
     seen, detected, count, doubtful = IdSet(), Counter[str](), 0, 0
     kinds: dict[str, dict[str, int]] = {}
     while piece := list(islice(placed, PIECE)):
-        for place in seen.add([each.document.id for each in piece]):
-            _refuse_twin(piece[place])
-        documents = [each.document for each in piece]
+        documents = [found for _, found in piece]
+        for place in seen.add([each.id for each in documents]):
+            _refuse_twin(*piece[place], file, again)
         for place, found in enumerate(documents):
             if not found.language:
                 guess = identify(found.full_text[:_DETECTED])
@@ -234,6 +221,8 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
         count_kinds((each.metadata for each in documents), kinds)
         count += len(piece)
         yield documents
+    if file and not count:
+        raise PanglotError("the file has no document", file=file, hint="write one per line")
     languages = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
     if doubtful:
         languages += f" ({doubtful:,} with a probability below {_DOUBTFUL}: give such documents a `language`)"
@@ -258,10 +247,12 @@ def _note_kinds(name: str, counts: Mapping[str, int]) -> str:
     return f"field {name}: {', '.join([f'{first} documents', *rest])}; {effect}"
 
 
-def _refuse_twin(placed: _Placed) -> None:
-    """Raise if the id was there before. Reading the file again says whether it was the id or only its hash."""
-    before = placed.twin()
-    if before is not None:
-        problem = f"the id {placed.document.id!r} is used before" + (f", in line {before}" if before else "")
-        hint = "give each document its own id; translations share a `group`"
-        raise PanglotError(problem, file=placed.file, line=placed.line, field="id", hint=hint)
+def _refuse_twin(number: int, found: Document, file: Path | None, again: Callable[[], _Placed] | None) -> None:
+    """Raise if the id was there before. Reading a file again says whether it was the id or only its hash."""
+    hint = "give each document its own id; translations share a `group`"
+    problem = f"the id {found.id!r} is used before"
+    if again is None:
+        raise PanglotError(problem, file=f"document {number}", field="id", hint=hint)
+    earlier = takewhile(lambda each: each[0] < number, again())
+    if before := next((line for line, each in earlier if each.id == found.id), None):
+        raise PanglotError(f"{problem}, in line {before}", file=file, line=number, field="id", hint=hint)
