@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search.document import Document, ScoredDocument, kinds_of
+from panglot.search.document import Document, ScoredDocument, check_fields, kinds_of
 from panglot.search.ranking.modes import LanguageStats
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
@@ -115,11 +115,11 @@ class Index:
     def searcher(self) -> Index:
         return self
 
-    def search(self, request: SearchRequest, vector: Vectors) -> SearchResult:
+    def find(self, request: SearchRequest, vector: Vectors) -> SearchResult:
         self.threads.add(threading.current_thread().name)
         if "broken" in request.query:
             raise RuntimeError(request.query)
-        assert not request.highlight, "sentences are not encoded where the index is used"
+        check_fields(request.fields, self.store.kinds())
         scores = (self.rows @ vector).tolist()
         best = sorted(range(len(scores)), key=lambda row: -scores[row])
         rows = [row for row in best if not request.languages or DOCUMENTS[row].language in request.languages]

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from panglot.search.document import ScoredDocument
     from panglot.search.index import Index
 
-__all__ = [
-    "CUT", "DEPTH", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of",
-    "figures", "is_fair", "rank_others",
-]  # fmt: skip
-
 DEPTH = 100  # Ranks that are looked at.
 CUT = 10  # Hits of which shares are taken.
 _FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
@@ -68,18 +63,17 @@ class Ranking:
 def audit_bias(
     index: Index,
     queries: Sequence[AuditQuery],
-    modes: Sequence[Mode] = tuple(name for name, mode in MODES.items() if not mode.requires),
     *,
     rerank_depth: int = RERANKED,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Figures:
-    """Return the language bias of an index by ranking mode, and advice.
+    """Return the language bias of an index by each ranking mode that needs no further options, and advice.
+
+    If the index was opened with a reranker, what that makes of each mode follows it under ``MODE + RERANKER``.
 
     Args:
         index: The index.
         queries: For example from :func:`panglot.search.queries.sample_queries`.
-        modes: The ranking modes, ``plain`` among them. By default all that need no further options. If the index was
-            opened with a reranker, what that makes of each mode follows it under ``MODE + RERANKER``.
         rerank_depth: Number of first results that a reranker orders.
         progress: Called with a line for people before each long step.
 
@@ -93,6 +87,7 @@ def audit_bias(
     depth = DEPTH + max((len(each.versions) for each in queries), default=0) + 1
     found: dict[str, Figures] = {}
     reranker, known = index.searcher.reranker, [dict[str, float]() for _ in queries]
+    modes: list[Mode] = [name for name, mode in MODES.items() if not mode.requires]
     for mode in modes:
         lists = index.searcher.candidates(
             vectors, [each.language for each in queries], SearchRequest(mode=mode), depth, tuple(counts)

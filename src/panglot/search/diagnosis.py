@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
     from panglot.search.storage.store import Doubles
 
-__all__ = ["Diagnosis", "best_trial", "diagnose"]
-
 _HALF = 0.5  # The strength of centering that is tried besides the index's own.
 _LINEAR: tuple[Method, ...] = ("lsar", "leace")  # Corrections that need no language of a text.
 _MOST = 1 << 28  # Numbers of all vectors up to which corrections are tried. They are held in memory, 4 bytes each.

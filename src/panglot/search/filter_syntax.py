@@ -40,8 +40,6 @@ from panglot.search.document import (
     kind_of,
 )
 
-__all__ = ["parse_filter"]
-
 _MAX_VALUES = 1000  # Values in a list, and conditions in a filter.
 _MAX_DEPTH = 50
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchResult
     from panglot.search.storage.store import Store
 
-__all__ = ["Index"]
-
 
 class Index:
     """Documents of any languages with their vectors, searched in any language.

@@ -35,18 +35,6 @@ if TYPE_CHECKING:
     from panglot.search.searcher import Searchable
     from panglot.search.storage.store import Doubles
 
-__all__ = [
-    "Trial",
-    "differences",
-    "example_queries",
-    "own_ranks",
-    "read_queries",
-    "sample_queries",
-    "share_within",
-    "targets_of",
-    "within_language",
-]
-
 _DRAWS = 1000
 _EXAMPLES = 6
 _PART = re.compile(r"#\d+/\d+$")  # What `cut_documents` adds to the group of a section for each of its passages.

@@ -13,8 +13,6 @@ from panglot.data.letters import letters_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENOUGH", "QueryLanguage", "Source", "forms", "query_language"]
-
 Source = Literal["declared", "detected", "default"]
 
 _USUAL = "en"  # People ask in this language everywhere, whatever the documents' languages.

@@ -19,19 +19,6 @@ from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
 
-__all__ = [
-    "MAX_CODE_LENGTH",
-    "MAX_DEPTH",
-    "MAX_FILTER_LENGTH",
-    "Hit",
-    "Option",
-    "SearchRequest",
-    "SearchResult",
-    "Version",
-    "language_shares",
-    "search_options",
-]
-
 MAX_CODE_LENGTH = 64  # Characters of a language code.
 MAX_FILTER_LENGTH = 10_000  # Characters of a filter as text.
 MAX_DEPTH = 10_000  # Results that can be reached by paging.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searchable", "Searcher", "collapsed", "find_candidates", "with_fields"]
-
 
 @dataclass(frozen=True)
 class Searcher:
@@ -46,9 +44,20 @@ class Searcher:
 
         Nothing is encoded except sentences for highlights.
         """
+        request = request.validate()
+        result = self.find(request, vector)
+        if not request.highlight:
+            return with_fields(result, request.fields)
+        sentences = sentences_of(result.hits, self.encoder)
+        vectors = self.encoder.encode(sentences.texts, "passage") if sentences.texts else vector[None][:0]
+        hits = highlighted(result.hits, sentences, vectors, vector, result.language, self.debiasing)
+        return with_fields(replace(result, hits=hits), request.fields)
+
+    def find(self, request: SearchRequest, vector: Vectors) -> SearchResult:
+        """Return whole documents without highlights, which are chosen from them later, for a request that is valid."""
         begin = perf_counter()
         counts = self.store.counts()
-        request = _with_known_forms(request.validate(), counts)
+        request = _with_known_forms(request, counts)
         if request.fields:
             check_fields(request.fields, self.store.kinds())
         known = query_language(
@@ -76,11 +85,6 @@ class Searcher:
             read = (*request.preferred_languages, *(forms(language, counts) if language else ()))
             versions = self._versions(ranked, candidates, request, vector, language)
             hits = tuple(_with_versions(hit, versions.get(hit.document.group, ()), read) for hit in hits)
-        if request.highlight:
-            sentences = sentences_of(hits, self.encoder)
-            vectors = self.encoder.encode(sentences.texts, "passage") if sentences.texts else vector[None][:0]
-            hits = highlighted(hits, sentences, vectors, vector, language, self.debiasing)
-        hits = with_fields(hits, request.fields)
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
         shares = language_shares([hit.document.language for hit in hits], pool)
@@ -245,17 +249,18 @@ def _adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> li
     )
 
 
-def with_fields(hits: Sequence[Hit], fields: Collection[str]) -> tuple[Hit, ...]:
-    """Return hits whose documents keep only ``fields``, or all that they have if no fields are named."""
+def with_fields(result: SearchResult, fields: Collection[str]) -> SearchResult:
+    """Return a result whose documents keep only ``fields``, or all that they have if no fields are named."""
     if not fields:
-        return tuple(hits)
-    return tuple(
+        return result
+    hits = tuple(
         replace(
             hit, document=hit.document.only(fields),
             versions=tuple(replace(each, document=each.document.only(fields)) for each in hit.versions),
         )
-        for hit in hits
+        for hit in result.hits
     )  # fmt: skip
+    return replace(result, hits=hits)
 
 
 def _page(ranked: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
-import orjson
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 from starlette.requests import ClientDisconnect
@@ -45,7 +43,6 @@ _MAX_IDS = 10_000
 _NOTES = 20  # In the answer to a stream.
 _FIRST_PIECE = 32  # Documents of a stream that are written together at first.
 _PIECE = 1 << 20  # Bytes of lines after which they are written, even if they are few.
-_LONG_NUMBER = re.compile(rb"\d{19}")  # It may have more than 64 bits.
 
 
 class DocumentsRequest(BaseModel):
@@ -221,18 +218,11 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a line, with the same values as in the body of another request. None: it is none.
-
-    orjson is fast, but refuses NaN, and makes a fraction of a whole number of more than 64 bits, which may be an id.
-    """
-    found: object = None
-    if not _LONG_NUMBER.search(text):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            found = orjson.loads(text)
-    if found is None:
-        with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(text.decode())
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    """Return the JSON object in a line, with the same values as in the body of another request. None: it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(found := json.loads(text.decode()), dict):
+            return cast("dict[str, Any]", found)
+    return None
 
 
 def _id(row: dict[str, Any]) -> str:

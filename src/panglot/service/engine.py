@@ -19,7 +19,7 @@ from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.encoders.light import LightEncoder
 from panglot.encoders.protocol import Side, Vectors, Windowed
-from panglot.search.document import Document, check_fields
+from panglot.search.document import Document
 from panglot.search.query_language import query_language
 from panglot.search.ranking.reranking import highlighted, sentences_of
 from panglot.search.request import Hit, SearchRequest, SearchResult
@@ -179,7 +179,7 @@ class Engine:
             results: list[SearchResult] = []
             # One after the other, so that many searches of one client do not take all threads.
             for number, (request, vector) in enumerate(zip(requests, encoded.vectors, strict=True)):
-                work = functools.partial(self._search, request, vector)
+                work = functools.partial(self.index.searcher.find, request, vector)
                 place = f"searches.{number}." if several else ""
                 results.append(await self.ranked(work, place, self._words if request.hybrid else None))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
@@ -187,16 +187,10 @@ class Engine:
         for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
             hits = await self._highlighted(result, vector) if request.highlight else result.hits
             seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
-            whole = replace(result, hits=with_fields(hits, request.fields), seconds=seconds)
+            whole = with_fields(replace(result, hits=hits, seconds=seconds), request.fields)
             # Thousands of hits would hold up other requests here.
             found.append(await self.ranked(whole.as_json) if len(hits) > _MANY_HITS else whole.as_json())
         return found
-
-    def _search(self, request: SearchRequest, vector: Vectors) -> SearchResult:
-        """Return whole documents without highlights, which are chosen from them later."""
-        if request.fields:
-            check_fields(request.fields, self.index.store.kinds())
-        return self.index.searcher.search(replace(request, highlight=False, fields=()), vector)
 
     async def _highlighted(self, result: SearchResult, query: Vectors) -> tuple[Hit, ...]:
         """Return hits with their best sentences, which wait for their turn as the texts of any request do."""

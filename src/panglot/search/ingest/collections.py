@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from panglot.search.document import Value
     from panglot.search.index import Index
 
-__all__ = ["Layout", "describe_collection", "index_collection", "is_collection", "read_collection", "without_password"]
-
 _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
 # Where LangChain, Haystack and LlamaIndex put further fields.
 _NESTED = ("metadata", "cmetadata", "langchain_metadata", "meta", "metadata_")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.search.document import Document
 
-__all__ = ["TOKENS", "cut_documents"]
-
 TOKENS = 256
 """The largest number of tokens of a passage, if nothing else is said and the encoder keeps as many."""
 

@@ -14,8 +14,6 @@ import numpy as np
 from panglot._environment import require
 from panglot._errors import PanglotError
 
-__all__ = ["SCHEMES", "Row", "collection_place", "database_address", "read_rows"]
-
 SCHEMES = ("qdrant:", "qdrant+https:", "milvus:", "milvus+https:", "lancedb:", "postgresql:")
 _MILVUS_KINDS = {"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR"}
 _PIECE = 1000

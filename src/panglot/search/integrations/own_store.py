@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from panglot.search.ingest.collections import Layout
 
-__all__ = ["BALANCED", "Snippet", "quote", "store_snippets"]
-
 
 class Snippet(NamedTuple):
     """A piece of code, with a title and a sentence about it."""

@@ -15,8 +15,6 @@ from panglot.search.ranking.modes import MODES
 if TYPE_CHECKING:
     from panglot.search.ingest.collections import Layout
 
-__all__ = ["Snippet", "snippets"]
-
 
 def snippets(
     best: str, index: Path, folder: Path, *, model: str, strength: float, output: Path, moved: str = "",

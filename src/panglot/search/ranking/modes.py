@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
 
-__all__ = [
-    "EVERY", "FEW", "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Doubles", "LanguageStats", "Mode", "RankingMode",
-    "center", "head_mean", "query_offset",
-]  # fmt: skip
-
 Doubles = npt.NDArray[np.float64]
 
 VECTOR_FIELDS = ("plain", "centered")

@@ -42,21 +42,6 @@ def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) 
     return sorted(found, key=lambda each: -each.score)
 
 
-def _windows(encoder: Encoder | None, documents: Sequence[Document]) -> list[tuple[int, int]]:
-    """Return begin and end of what the model saw of each document's text, if the encoder can say that."""
-    texts = [each.full_text for each in documents]
-    windows = encoder.window(texts, "passage") if isinstance(encoder, Windowed) else [(0, len(text)) for text in texts]
-    titles = [len(text) - len(each.text) for text, each in zip(texts, documents, strict=True)]
-    return [(begin - title, end - title) for (begin, end), title in zip(windows, titles, strict=True)]
-
-
-def _seen(document: Document, window: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return what of each sentence is in the window, without sentences that are outside."""
-    sentences = spans(document.text, document.language or "en")
-    parts = [(max(begin, window[0]), min(end, window[1])) for begin, end in sentences]
-    return [(begin, end) for begin, end in parts if begin < end]
-
-
 @dataclass(frozen=True)
 class Sentences:
     """The sentences of documents that highlights are chosen from.
@@ -77,8 +62,13 @@ class Sentences:
         """
         found: list[list[tuple[int, int]]] = []
         texts: list[str] = []
-        for each, window in zip(documents, _windows(encoder, documents), strict=True):
-            sentences = _seen(each, window) if len(texts) < MAX_SENTENCES else []
+        whole = [each.full_text for each in documents]
+        seen = encoder.window(whole, "passage") if isinstance(encoder, Windowed) else [(0, len(text)) for text in whole]
+        for each, text, window in zip(documents, whole, seen, strict=True):
+            least, most = (place - len(text) + len(each.text) for place in window)
+            every = spans(each.text, each.language or "en") if len(texts) < MAX_SENTENCES else []
+            cut = [(max(begin, least), min(end, most)) for begin, end in every]
+            sentences = [(begin, end) for begin, end in cut if begin < end]
             # The only sentence of a text is never marked: that would say nothing.
             several = [each.text[begin:end] for begin, end in sentences] if len(sentences) > 1 else []
             fits = len(texts) + len(several) <= MAX_SENTENCES
