@@ -73,30 +73,6 @@ def estimate_tokens(text: str) -> int:
     return min(_MOST_TOKENS, len(text.encode("utf-8", "replace")) // 4 + 4)
 
 
-def _retry_after(waiting: int, rate: float) -> int:
-    """Return the seconds after which a refused client may try again, for the waiting tokens and tokens per second.
-
-    >>> _retry_after(9_000, 3_000.0), _retry_after(10, 3_000.0), _retry_after(9_000, 0), _retry_after(10**9, 1)
-    (3, 1, 1, 60)
-    """
-    return min(60, max(1, round(waiting / rate))) if rate > 0 else 1
-
-
-def _has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
-    """Return whether a request may join the ``requests`` in progress, of which the large ones have ``large`` tokens.
-
-    Requests that fit into one batch have ``more = 0`` and are limited in number only, so that a large one never keeps
-    them out. If no other request is large, the new one may have any number of tokens.
-
-    >>> limits = Limits(queue=2, queue_tokens=100)
-    >>> [_has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
-    [True, True, False, True]
-    >>> _has_room(2, 0, 0, limits)
-    False
-    """
-    return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)
-
-
 class Admission:
     """Count the requests in progress. Only the event loop uses it, so that it needs no lock."""
 
@@ -106,22 +82,23 @@ class Admission:
 
     @contextlib.contextmanager
     def enter(self, tokens: int) -> Generator[None]:
-        """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait."""
+        """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait.
+
+        Requests that fit into one batch are limited in number only, so that a large one never keeps them out. If no
+        other request is large, the new one may have any number of tokens.
+        """
         large = tokens if tokens > self._limits.batch_tokens else 0
-        if not _has_room(self.requests, self._large, large, self._limits):
+        too_large = large and self._large and self._large + large > self._limits.queue_tokens
+        if self.requests >= self._limits.queue or too_large:
+            rate = self._rate()
+            wait = min(60, max(1, round(self.tokens / rate))) if rate > 0 else 1
             problem, hint = "too many requests are waiting", "try again later"
-            headers = {"Retry-After": str(_retry_after(self.tokens, self._rate()))}
-            raise RequestError(429, problem, hint=hint, code="queue_full", headers=headers)
-        self._add(1, tokens, large)
+            raise RequestError(429, problem, hint=hint, code="queue_full", headers={"Retry-After": str(wait)})
+        self.requests, self.tokens, self._large = self.requests + 1, self.tokens + tokens, self._large + large
         try:
             yield
         finally:
-            self._add(-1, -tokens, -large)
-
-    def _add(self, requests: int, tokens: int, large: int) -> None:
-        self.requests += requests
-        self.tokens += tokens
-        self._large += large
+            self.requests, self.tokens, self._large = self.requests - 1, self.tokens - tokens, self._large - large
 
 
 class Rates:

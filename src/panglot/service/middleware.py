@@ -80,21 +80,13 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
-            self._rejected.labels(why or _reason(status)).inc()
+            why = why or _REASONS.get(status, "invalid" if status < 500 else "fault")
+            self._rejected.labels(why).inc()
 
     def batch(self, texts: int, seconds: float) -> None:
         """Count a batch."""
         self._batch_texts.observe(texts)
         self._batch_seconds.observe(seconds)
-
-
-def _reason(status: int) -> str:
-    """Return why a request failed.
-
-    >>> _reason(429), _reason(400), _reason(500)
-    ('queue_full', 'invalid', 'fault')
-    """
-    return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.document import check_kinds
+from panglot.search.document import check_kinds, joined_kinds
 from panglot.search.storage import graph, manifest
 from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segment_writer import as_pieces, contents, due, write_deleted, write_segment
@@ -93,7 +93,7 @@ class EmbeddedStore:
         with self._writing() as now:
             segments, _ = self._without(now.segments, [document.id for document in documents])
             if same_kinds:
-                check_kinds(documents, now.kinds_with(segments))
+                check_kinds(documents, joined_kinds(each.kinds or {} for each in segments))
             # Graphs take long, so that they are made without the lock, when segments are merged.
             new = self._write(uuid.uuid4().hex, as_pieces(documents, checked), len(documents), graphs=False)
             self._commit(now, [*segments, new])
@@ -251,7 +251,7 @@ class EmbeddedStore:
             count += len(rows)
             if len(rows) == segment.live:
                 continue
-            metadata = segment.metadata
+            metadata = replace(segment.metadata, kinds=segment.kinds)
             if len(rows):
                 deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
                 deleted[rows] = True

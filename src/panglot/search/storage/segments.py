@@ -150,21 +150,16 @@ class Segment:
         return self.metadata.rows >= graph.MIN_ROWS and not self.metadata.graphs
 
     @cached_property
-    def kinds(self) -> dict[str, dict[str, int]]:
+    def kinds(self) -> Mapping[str, Mapping[str, int]]:
         """The number of live rows with a value of each kind, by field of metadata."""
         if self.metadata.kinds is not None:
-            return {name: dict(counts) for name, counts in self.metadata.kinds.items()}
-        if self.deleted is None:  # The columns say it without reading all rows, as far as a filter needs it.
-            return {name: {kind: self.live} for name, kind in self.texts.metadata.kinds.items()}
-        return self.texts.count_kinds(np.flatnonzero(~self.deleted))
+            return self.metadata.kinds
+        live = np.ones(len(self.texts), np.bool_) if self.deleted is None else ~self.deleted
+        return self.texts.count_kinds(np.flatnonzero(live))
 
     def kinds_without(self, rows: Ints) -> dict[str, dict[str, int]]:
         """Return :attr:`kinds` as they are when some more rows are deleted."""
-        if self.metadata.kinds is None:
-            live = np.ones(len(self.texts), np.bool_) if self.deleted is None else ~self.deleted
-            live[rows] = False
-            return self.texts.count_kinds(np.flatnonzero(live))
-        left = {name: dict(counts) for name, counts in self.metadata.kinds.items()}
+        left = {name: dict(counts) for name, counts in self.kinds.items()}
         for name, counts in self.texts.count_kinds(rows).items():
             for kind, number in counts.items():
                 left[name][kind] -= number
@@ -304,11 +299,6 @@ class Version:
     def kinds(self) -> dict[str, str]:
         """The kind of each field of metadata."""
         return joined_kinds(segment.kinds for segment in self.segments)
-
-    def kinds_with(self, segments: Sequence[SegmentMetadata]) -> dict[str, str]:
-        """Return the kinds of fields if only these segments stay, some of them with fewer live rows."""
-        known = {segment.metadata.name: segment.kinds for segment in self.segments if segment.metadata.kinds is None}
-        return joined_kinds(known[each.name] if each.kinds is None else each.kinds for each in segments)
 
     def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
         """Return the segment and the row of the live document with each id, None and -1 if there is none."""
