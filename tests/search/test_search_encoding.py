@@ -21,8 +21,7 @@ from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder, Side, Vectors
 from panglot.search.document import Document
 from panglot.search.ingest import encode
-from panglot.search.ingest.encode import encode_documents
-from panglot.search.ingest.shards import Shard, ShardCache, encode_shard, pack
+from panglot.search.ingest.encode import Shard, ShardCache, encode_documents, encode_shard, pack
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from encoding_made import Made, documents
 
 from panglot.search.ingest import encode
-from panglot.search.ingest.shards import Shard, ShardCache
+from panglot.search.ingest.encode import Shard, ShardCache
 
 PATIENCE = 120.0
 SHARDS = 40

@@ -98,6 +98,16 @@ def test_where_some_documents_have_fractions_all_numbers_are_compared_as_floats(
     store.close()
 
 
+def test_a_field_is_compared_where_all_its_documents_of_another_kind_are_deleted(tmp_path: Path) -> None:
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=2)
+    vectors = {"plain": np.tile(np.array([1, 0], np.float32), (2, 1))}
+    store.upsert([Document("0", "x", metadata={"c": ""}), Document("1", "x")], vectors)
+    store.upsert([Document("2", "x", metadata={"c": 1}), Document("3", "x")], vectors)
+    store.delete(["0"])
+    assert store.matching(["1", "2", "3"], Condition("c", "=", 1)) == {"2"}
+    store.close()
+
+
 KINDS = {
     "product": "text",
     "year": "int",

@@ -239,7 +239,7 @@ class Index:
                 before any is added. Or the encoder does not give finite vectors.
         """
         from panglot.search.ingest.build import checked_addition
-        from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.encode import encoded
 
         number, cuts = 0, CutTexts(self.encoder, "passage")
         with checked_addition(documents, self.encoder, self.store, self.folder) as pieces, self.store.bulk():
@@ -266,7 +266,7 @@ class Index:
                 are, which is found before anything is changed. Or another process updates the index.
         """
         from panglot.search.ingest.build import checked_update
-        from panglot.search.ingest.shards import encoded
+        from panglot.search.ingest.encode import encoded
 
         done = {"added": 0, "changed": 0, "deleted": 0}
         with checked_update(documents, self.encoder, self.store, self.folder, progress) as (pieces, found):

@@ -154,11 +154,13 @@ class Columns:
         name, value = condition.field, condition.value
         if name in OWN_FIELDS:
             return self._texts[name]
-        found = kind_of(value[0] if isinstance(value, tuple) and value else value)
-        kind = self.kinds.get(name, "")
-        if kind == MIXED or (kind.removeprefix(LIST), found) == ("float", "int"):
-            return self._only(name, "" if value is None or value == () else found)
-        return self._table[name] if kind else None
+        if not (kind := self.kinds.get(name, "")):
+            return None
+        found = "" if value is None or value == () else kind_of(value[0] if isinstance(value, tuple) else value)
+        other = found and (join_kinds(kind, found) == MIXED or (kind.removeprefix(LIST), found) == ("float", "int"))
+        if kind == MIXED or other:
+            return self._only(name, found)
+        return self._table[name]
 
     def _only(self, name: str, kind: str) -> Any:
         """Return the values of one kind as lists, or truth values if the kind is empty. Only deleted rows have others.

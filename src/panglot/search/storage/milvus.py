@@ -289,11 +289,8 @@ class MilvusStore:
 
     def _every(self, collection: str, expression: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows for an expression, in pieces, however many they are."""
-        rows = self._client.query_iterator(
-            collection, batch_size=client.MOST, filter=expression, output_fields=list(fields),
-            consistency_level=self._level(collection),
-        )  # fmt: skip
-        with contextlib.closing(rows):
+        wanted = {"filter": expression, "output_fields": list(fields), "consistency_level": self._level(collection)}
+        with contextlib.closing(self._client.query_iterator(collection, client.MOST, **wanted)) as rows:
             while piece := rows.next():
                 yield piece
 
