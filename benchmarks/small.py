@@ -27,10 +27,11 @@ import numpy.typing as npt
 
 import panglot
 from _common import folder_bytes, make_parser, table
+from _small_difference import subtract, write_difference
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, write_text
 from panglot.encoders.bundled import SOURCE_SHA256, read_source, weights_of, write_model
-from panglot.encoders.difference import add, read_difference, subtract, write_difference
+from panglot.encoders.difference import add, read_difference
 from panglot.encoders.model_folders import BUNDLED, DIFFERENCE, SMALL, TRAINED, shipped_folder
 from panglot.encoders.open_model import folder_digest
 from panglot.report.evaluations import Comparison, read_results

@@ -10,9 +10,9 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
+from _small_difference import subtract, write_difference
 from panglot.encoders import bundled
 from panglot.encoders.bundled import SOURCE_SHA256, E5File, weights_of
-from panglot.encoders.difference import subtract, write_difference
 from panglot.encoders.model_folders import DIFFERENCE, SMALL, TRAINED
 
 if TYPE_CHECKING:

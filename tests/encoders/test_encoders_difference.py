@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from _small_difference import FROZEN, quantise, subtract, write_difference
 from panglot._errors import PanglotError
-from panglot.encoders.difference import (
-    BLOCK,
-    FROZEN,
-    add,
-    quantise,
-    read_difference,
-    subtract,
-    unpack,
-    write_difference,
-)
+from panglot.encoders.difference import BLOCK, add, read_difference, unpack
 
 LAYER = "encoder.layer.0.output.dense.weight"
 BIAS = "encoder.layer.0.output.dense.bias"
