@@ -108,7 +108,10 @@ class EndpointEncoder:
                 if response.status_code in _TOO_LARGE:
                     if len(batch) == 1:
                         which = f"text {begin + 1:,} of {len(whole):,}" if ids is None else f"the text {ids[begin]!r}"
-                        raise self._refusal(response, f"{which}, of {len(batch[0]):,} characters")
+                        status = f"(status {response.status_code}): {_excerpt(response)}"
+                        problem = f"the endpoint refuses {which}, of {len(batch[0]):,} characters {status}"
+                        hint = "shorten the text if it is too long for the model, or check the options"
+                        raise self._error(problem, hint)
                     # For the batches to come as well, which would be too large too.
                     self.batch_size = len(batch) // 2
                     continue
@@ -168,11 +171,6 @@ class EndpointEncoder:
         if not np.isfinite(lengths).all() or not lengths.all():
             raise self._error("a vector is zero or not finite", "report it to the operator of the endpoint")
         return (vectors / lengths).astype(np.float32)
-
-    def _refusal(self, response: httpx.Response, text: str) -> PanglotError:
-        """Return the error of a request that is refused even with one text."""
-        problem = f"the endpoint refuses {text} (status {response.status_code}): {_excerpt(response)}"
-        return self._error(problem, "shorten the text if it is too long for the model, or check the options")
 
     def _error(self, problem: str, hint: str) -> PanglotError:
         return PanglotError(f"{self.url}, model {self.model}: {problem}", hint=hint)

@@ -166,7 +166,8 @@ class Pieces:
         model, added = found["model"], sorted(found["added_tokens"], key=lambda each: each["id"])
         split = (found["pre_tokenizer"] or {}).get("type") == "Metaspace" and found["pre_tokenizer"].get("split")
         # The ids of special tokens in a template stay as they are.
-        used = [number for each in _template(found) for number in each["ids"]]
+        template = (found.get("post_processor") or {}).get("special_tokens") or {}
+        used = [number for each in template.values() for number in each["ids"]]
         in_place = all(number < len(added) and added[number]["id"] == number for number in used)
         plain = model["type"] == "Unigram" and not model.get("byte_fallback") and found["normalizer"]
         if not (plain and split and in_place):
@@ -220,10 +221,6 @@ class Pieces:
         whole = {**self._json, "added_tokens": added, "model": {**model, "unk_id": unknown, "vocab": vocabulary}}
         made: Any = Tokenizer
         return made.from_str(json.dumps(whole))
-
-
-def _template(tokenizer: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(((tokenizer.get("post_processor") or {}).get("special_tokens") or {}).values())
 
 
 def _keys(pieces: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -242,7 +242,8 @@ class RerankRequest(BaseModel):
 
 def add_tei(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
-    model = _ranker_name(engine)
+    # What orders texts: the cross-encoder, or else the encoder.
+    model = (engine.index.searcher.reranker or engine.index.encoder).name
 
     @app.post(EMBED, responses=DOCUMENTED, summary="Vectors of texts, as TEI returns them")
     async def embed(body: EmbedRequest, request: Request) -> Json:
@@ -286,12 +287,6 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
             for row in order
         ]  # fmt: skip
         return Json({"id": str(uuid.uuid4()), "results": results, "meta": {"api_version": {"version": "2"}}})
-
-
-def _ranker_name(engine: Engine) -> str:
-    """Return the name of what orders texts: the cross-encoder, or else the encoder."""
-    reranker = engine.index.searcher.reranker
-    return engine.index.encoder.name if reranker is None else reranker.name
 
 
 def describe(encoder: Any, limits: Limits) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> _Made
     for shard in shards:
         vectors = cache.get(shard)
         if vectors is not None:
-            yield advanced(shard, vectors)
+            yield _done(shard, vectors)
         else:
             # Here the encoder itself advances the bar.
             yield shard, cache.put(shard, encode_shard(encoder, *shard.task))
@@ -163,10 +163,6 @@ def _cached(task: Future[bytes], cache: ShardCache, shard: Shard) -> Future[Vect
     return cached
 
 
-def _done(shard: Shard, vectors: Vectors | Future[Vectors]) -> tuple[Shard, Vectors]:
-    return advanced(shard, vectors.result() if isinstance(vectors, Future) else vectors)
-
-
 @contextlib.contextmanager
 def _processes(encoder: Encoder, count: int) -> Generator[tuple[_Submit, int]]:
     """Start ``count`` processes, which share the processors and end with this one, however it ends."""
@@ -179,6 +175,14 @@ def _processes(encoder: Encoder, count: int) -> Generator[tuple[_Submit, int]]:
         raise PanglotError("a process that encodes has died", field="on", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _done(shard: Shard, vectors: Vectors | Future[Vectors]) -> tuple[Shard, Vectors]:
+    """Return both, and advance the progress bar by a shard that was not encoded in this process."""
+    found = vectors.result() if isinstance(vectors, Future) else vectors
+    with progress_bar("encoding", None) as advance:
+        advance(len(found))
+    return shard, found
 
 
 def _start() -> None:
@@ -332,13 +336,6 @@ class ShardCache:
 
     def _path(self, shard: Shard) -> Path:
         return self.folder / f"{shard.key[:32]}.npy"
-
-
-def advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
-    """Return both, and advance the progress bar by a shard that was not encoded in this process."""
-    with progress_bar("encoding", None) as advance:
-        advance(len(vectors))
-    return shard, vectors
 
 
 def _vectors(shard: Shard, data: bytes) -> Vectors | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -179,8 +179,9 @@ class Columns:
     def _holds(self, condition: Condition) -> Bools:
         column = self._column(condition)
         found = np.zeros(self._rows, np.bool_)
-        for begin, chunk in _chunks(column):
-            part = found[begin : begin + len(chunk)]
+        rest = found
+        for chunk in column.chunks if column is not None else ():
+            part, rest = rest[: len(chunk)], rest[len(chunk) :]
             if condition.operator == "exists":
                 part[:] = _present(condition.field, chunk)
             elif pa.types.is_list(chunk.type):
@@ -202,13 +203,6 @@ def computed(function: str, *arguments: Any, **options: Any) -> Any:
     from pyarrow import compute
 
     return getattr(compute, function)(*arguments, **options)
-
-
-def _chunks(column: Any) -> Iterator[tuple[int, Any]]:
-    begin = 0
-    for chunk in column.chunks if column is not None else ():
-        yield begin, chunk
-        begin += len(chunk)
 
 
 def _present(field: str, chunk: Any) -> Bools:
