@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, count_kinds, join_kinds, kind_of
+from panglot.search.document import (
+    LIST,
+    MIXED,
+    OWN_FIELDS,
+    Condition,
+    Filter,
+    Group,
+    count_kinds,
+    join_kinds,
+    joined_kinds,
+    kind_of,
+)
 from panglot.search.storage.store import COLUMNS, Bools, as_row
 
 if TYPE_CHECKING:
@@ -41,45 +52,34 @@ def _kind(type_: Any) -> str:
     return next((name for name, each in _TYPES.items() if each == type_), MIXED)
 
 
-class ColumnBuilder:
-    """Make columns of rows of metadata in JSON, with memory for the columns alone."""
+def built(chunks: Sequence[Any]) -> tuple[Any, dict[str, dict[str, int]]]:
+    """Return the columns of metadata, None if there are none, and how many rows have a value of each kind, by field.
 
-    def __init__(self) -> None:
-        self._rows = 0
-        self.counts: dict[str, dict[str, int]] = {}
-        self._parts: dict[str, list[tuple[int, str, Any]]] = {}  # By field: first row, kind and values.
+    ``chunks`` are Arrow arrays of texts in JSON, as :func:`panglot.search.storage.store.as_row` makes them. They are
+    read twice, so that memory holds the columns and one chunk.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for chunk in chunks:
+        count_kinds(_rows(chunk), counts)
+    kinds = joined_kinds([counts])
+    parts = [
+        pa.table({name: _array([row.get(name) for row in rows], kind) for name, kind in kinds.items()})
+        for rows in (map(_rows, chunks) if kinds else ())
+    ]
+    return (pa.concat_tables(parts).combine_chunks() if parts else None), counts
 
-    def add(self, rows: Any) -> None:
-        """Add rows, an Arrow array of texts as :func:`panglot.search.storage.store.as_row` makes them."""
-        found: list[dict[str, Any]] = [json.loads(text) if text else {} for text in rows.to_pylist()]
-        count_kinds(found, self.counts)
-        for name in dict.fromkeys(name for row in found for name in row):
-            values = [row.get(name) for row in found]
-            kinds = {kind_of(value) for value in values if value is not None}
-            if kinds:
-                kind = reduce(join_kinds, kinds)
-                self._parts.setdefault(name, []).append((self._rows, kind, _array(values, kind)))
-        self._rows += len(found)
 
-    def table(self) -> Any:
-        """Return the columns of all rows, or None if no row has metadata."""
-        columns: dict[str, Any] = {}
-        for name, parts in self._parts.items():
-            kind = reduce(join_kinds, (each for _, each, _ in parts))
-            arrays: list[Any] = []
-            end = 0
-            for begin, each, array in parts:
-                arrays += [pa.nulls(begin - end, _type(kind)), _widened(array, each, kind)]
-                end = begin + len(array)
-            columns[name] = pa.chunked_array([*arrays, pa.nulls(self._rows - end, _type(kind))], _type(kind))
-        return pa.table(columns).combine_chunks() if columns else None
+def _rows(chunk: Any) -> list[dict[str, Any]]:
+    return [json.loads(text) if text else {} for text in chunk.to_pylist()]
 
-    def write(self, path: Path) -> None:
-        """Write the columns to a file, if any row has metadata."""
-        table = self.table()
-        if table is not None:
-            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table, max_chunksize=_BATCH)
+
+def write(folder: Path, chunks: Sequence[Any]) -> dict[str, dict[str, int]]:
+    """Write the columns of a segment into its folder, if any row has metadata, and return the counts by kind."""
+    table, counts = built(chunks)
+    if table is not None:
+        with pa.OSFile(str(folder / NAME), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=_BATCH)
+    return counts
 
 
 def _array(values: list[Any], kind: str) -> Any:
@@ -92,18 +92,6 @@ def _array(values: list[Any], kind: str) -> Any:
         values = [[float(each) for each in value] if isinstance(value, list) else value and float(value)
                   for value in values]  # fmt: skip
     return pa.array(values, _type(kind))
-
-
-def _widened(array: Any, kind: str, wide: str) -> Any:
-    """Return an array of one kind as one of a wider kind."""
-    if kind == wide:
-        return array
-    if wide == MIXED:
-        return pa.nulls(len(array))
-    if wide.startswith(LIST) and not kind.startswith(LIST):
-        offsets = np.concatenate([[0], np.cumsum(np.asarray(array.is_valid()))]).astype(np.int32)
-        array = pa.ListArray.from_arrays(pa.array(offsets), array.drop_null(), mask=array.is_null())
-    return array.cast(_type(wide), safe=False)
 
 
 class Columns:
@@ -123,10 +111,7 @@ class Columns:
     def _table(self) -> Any:
         if self._path.exists():
             return pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
-        builder = ColumnBuilder()
-        for chunk in self._texts["fields"].chunks:
-            builder.add(chunk)
-        return builder.table()
+        return built(self._texts["fields"].chunks)[0]
 
     @cached_property
     def kinds(self) -> dict[str, str]:

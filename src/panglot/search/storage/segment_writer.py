@@ -47,7 +47,6 @@ def write_segment(
     folder.mkdir(parents=True)
     keys: list[Keys] = []
     languages = Counter[str]()
-    metadata = columns.ColumnBuilder()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -62,11 +61,11 @@ def write_segment(
                 table.write(np.ascontiguousarray(vectors[name]).data)
             keys.append(keys_of(batch.column("id").to_pylist()))
             languages.update(batch.column("language").to_pylist())
-            metadata.add(batch.column("fields"))
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
-    metadata.write(folder / columns.NAME)
+    documents = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
+    kinds = columns.write(folder, documents["fields"].chunks)
     counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
     own: dict[str, dict[str, int]] = {}
@@ -82,7 +81,7 @@ def write_segment(
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
-    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own, kinds=metadata.counts)
+    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own, kinds=kinds)
 
 
 def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
