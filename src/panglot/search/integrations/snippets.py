@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from panglot.encoders.model_folders import DEFAULT
@@ -42,7 +41,7 @@ def snippets(
     opened = f"panglot.Index.open({quote(target)}{f', model={quote(moved)}' if with_model else ''})"
     if name not in MODES:
         values = {"MODEL": quote(model), "FOLDER": quote(folder), "INDEX": quote(index), "OUTPUT": quote(target)}
-        first, opened = Snippet("panglot", "python", _filled(_DEBIASED, values), _NEW_INDEX), "index"
+        first, opened = Snippet("panglot", "python", Template(_DEBIASED).substitute(values), _NEW_INDEX), "index"
     elif half:
         chosen = "" if model == DEFAULT else f" --model {shlex.quote(model)}"
         build = f"panglot index {_quoted(index)} --output {_quoted(target)}{chosen} --center-strength {strength:g}\n"
@@ -52,18 +51,13 @@ def snippets(
     if layout and (own := store_snippets(layout, index, folder, model=model, balanced=name == "balanced")):
         return [first, *own]
     ours = {"OPENED": opened, "MODE": quote(mode)}
-    filled = {title: _filled(_RETRIEVER, ours | values) for title, values in _FRAMEWORKS.items()}
+    filled = {title: Template(_RETRIEVER).substitute(ours | values) for title, values in _FRAMEWORKS.items()}
     return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
 
 
 _NEW_INDEX = (
     "This correction is made when documents are indexed, so it needs another index. It takes the documents of this one."
 )
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with values in place of their names. A name within a value, such as a path, stays."""
-    return re.sub("|".join(rf"\b{name}\b" for name in values), lambda match: values[match[0]], template)
 
 
 def _quoted(path: Path) -> str:
@@ -89,8 +83,8 @@ _DEBIASED = """from pathlib import Path
 import panglot
 from panglot.debiasing.correction import Debiased, read
 
-model = Debiased(panglot.load(MODEL), read(Path(FOLDER))[0])
-index = panglot.Index.build(INDEX, OUTPUT, model=model)
+model = Debiased(panglot.load($MODEL), read(Path($FOLDER))[0])
+index = panglot.Index.build($INDEX, $OUTPUT, model=model)
 hits = index.search("your query").hits
 """
 
@@ -133,10 +127,10 @@ def debias(vector):
 }
 
 _RETRIEVER = """import panglot
-from panglot.search.integrations.MODULE import PanglotRetriever
+from panglot.search.integrations.$MODULE import PanglotRetriever
 
-retriever = PanglotRetriever(OPENED, mode=MODE, COUNT=10)
-CALL
+retriever = PanglotRetriever($OPENED, mode=$MODE, $COUNT=10)
+$CALL
 """
 
 _FRAMEWORKS = {
