@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from panglot.service.batcher import StoppedError
@@ -36,7 +36,7 @@ class Writer:
         self._store = store
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._tidying: threading.Thread | None = None
+        self._tidying = ThreadPoolExecutor(1, "panglot-tidy")
         self._stopping = False
 
     def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
@@ -64,8 +64,7 @@ class Writer:
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
-        if self._tidying is not None:
-            self._tidying.join()
+        self._tidying.shutdown()
 
     def _run(self) -> None:
         while job := self._jobs.get():
@@ -79,10 +78,7 @@ class Writer:
             except Exception:
                 _logger.exception("the documents could not be written")
                 continue
-            self._tidying = threading.Thread(
-                target=_tidy, args=(block, self._tidying), name="panglot-tidy", daemon=True
-            )
-            self._tidying.start()
+            self._tidying.submit(_tidy, block)
 
     def _write_until_idle(self, job: Callable[[], None]) -> None:
         job()
@@ -95,10 +91,8 @@ class Writer:
                 following()
 
 
-def _tidy(bulk: contextlib.ExitStack, before: threading.Thread | None) -> None:
-    """Leave a block of writes, after the one before it."""
-    if before is not None:
-        before.join()
+def _tidy(bulk: contextlib.ExitStack) -> None:
+    """Leave a block of writes."""
     try:
         bulk.close()
     except Exception:

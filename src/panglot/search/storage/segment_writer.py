@@ -15,7 +15,7 @@ from panglot.search.storage import columns, graph, manifest
 from panglot.search.storage.columns import SCHEMA, as_batch
 from panglot.search.storage.graph import EightBit
 from panglot.search.storage.manifest import SegmentMetadata
-from panglot.search.storage.segments import Keys, Piece, Segment, keys_of, mapped, own_graph, spans_of
+from panglot.search.storage.segments import Piece, Segment, keys_of, mapped, own_graph, spans_of
 from panglot.search.storage.store import Bools, Halves, pieces
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def write_segment(
     each language in it that has as many.
     """
     folder.mkdir(parents=True)
-    keys: list[Keys] = []
-    languages = Counter[str]()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -59,13 +57,12 @@ def write_segment(
             writer.write_batch(batch)
             for name, table in tables.items():
                 table.write(np.ascontiguousarray(vectors[name]).data)
-            keys.append(keys_of(batch.column("id").to_pylist()))
-            languages.update(batch.column("language").to_pylist())
-    key = np.concatenate(keys)
+    documents = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
+    key = np.concatenate([keys_of(chunk.to_pylist()) for chunk in documents["id"].chunks])
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
-    documents = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
     kinds = columns.write(folder, documents["fields"].chunks)
+    languages = Counter(code for chunk in documents["language"].chunks for code in chunk.to_pylist())
     counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
     own: dict[str, dict[str, int]] = {}
