@@ -48,10 +48,12 @@ class Searcher:
         result = self.find(request, vector)
         if not request.highlight:
             return with_fields(result, request.fields)
+        begin = perf_counter()
         sentences = sentences_of(result.hits, self.encoder)
         vectors = self.encoder.encode(sentences.texts, "passage") if sentences.texts else vector[None][:0]
         hits = highlighted(result.hits, sentences, vectors, vector, result.language, self.debiasing)
-        return with_fields(replace(result, hits=hits), request.fields)
+        seconds = {**result.seconds, "rank": result.seconds["rank"] + perf_counter() - begin}
+        return with_fields(replace(result, hits=hits, seconds=seconds), request.fields)
 
     def find(self, request: SearchRequest, vector: Vectors) -> SearchResult:
         """Return whole documents without highlights, which are chosen from them later, for a request that is valid."""
