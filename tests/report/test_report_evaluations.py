@@ -97,6 +97,19 @@ def test_a_reason_of_one_model_names_it() -> None:
     assert missing(only(read_results(comparison))) == ["Geometry not measured for runs/mono: no vectors."]
 
 
+def test_intervals_over_few_question_groups_are_told() -> None:
+    figures = sample_figures.figures()
+    figures["datasets"]["xquad-r"]["groups"] = 19
+    (sentence,) = missing(only(read_results(figures)))
+    assert sentence.startswith("Intervals are too narrow with 19 question groups: of 95 % intervals over 10 groups,")
+    figures["datasets"]["xquad-r"]["groups"] = 20
+    assert missing(only(read_results(figures))) == []
+    figures["datasets"]["xquad-r"]["groups"] = 19
+    for setting in ("monolingual", "crosslingual", "multilingual"):
+        del figures["datasets"]["xquad-r"][setting]["interval"]
+    assert missing(only(read_results(figures))) == []
+
+
 def test_questions_that_were_left_out_are_told() -> None:
     figures = sample_figures.figures()
     figures["datasets"]["xquad-r"]["monolingual"]["left_out"] = 12
