@@ -268,9 +268,7 @@ class Batcher:
     def _encode_together(self, side: Side, pieces: list[tuple[_Job, Sequence[str]]]) -> None:
         texts = [text for _, part in pieces for text in part]
         try:
-            vectors = self._encode(texts, side)
-            if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
-                raise ValueError(f"the encoder must return {len(texts)} finite rows, got shape {vectors.shape}")  # noqa: TRY301
+            vectors = self._encode_checked(side, texts)
         except Exception:
             _logger.exception("a batch failed")
             if len(pieces) > 1:
@@ -283,6 +281,12 @@ class Batcher:
         for job, part in pieces:
             _deliver(job, vectors[begin : begin + len(part)])
             begin += len(part)
+
+    def _encode_checked(self, side: Side, texts: list[str]) -> Vectors:
+        vectors = self._encode(texts, side)
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+            raise ValueError(f"the encoder must return {len(texts)} finite rows, got shape {vectors.shape}")
+        return vectors
 
 
 def _deliver(job: _Job, vectors: Vectors) -> None:
