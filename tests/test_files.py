@@ -15,8 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, is_locked, lock, write_text
-from panglot._outputs import check_writable, new_folder
+from panglot._files import atomic_folder, check_writable, is_locked, lock, new_folder, write_text
 
 HOLD = """
 import sys

@@ -1,4 +1,4 @@
-"""Write files atomically, lock and digest them, find the cache folder, and read TOML with checks of its values."""
+"""Write files atomically, lock and digest them, try whether a place can be written, and find the cache folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import mmap
 import os
 import re
@@ -14,15 +13,11 @@ import shutil
 import socket
 import sys
 import tempfile
-import tomllib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from panglot._environment import __version__, free_memory
 from panglot._errors import PanglotError
-
-_T = TypeVar("_T")
 
 
 def cache_folder() -> Path:
@@ -271,89 +266,35 @@ def in_large_pages(path: Path) -> mmap.mmap | None:
         return memory if file.readinto(memory) == size else None
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Return the content of a TOML file. ``what`` names the kind of file in errors."""
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
-    except OSError as error:
-        problem = f"cannot read the {what}: {error.strerror or error}"
-        raise PanglotError(problem, file=path, hint="name a file that can be read") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
+def check_writable(path: str | Path) -> None:
+    """Refuse a file or folder that could not be written after the work whose result it is to hold.
 
-
-def packaged(name: str | Path, what: str) -> Path:
-    """Return the path of a TOML file: one of panglot's own by its bare name, any other as it is.
-
-    ``what`` is the kind of file, such as ``recipe``, and its folder in the package is called ``recipes``.
+    Raises:
+        PanglotError: The system does not allow it, or a folder of the path is a file.
     """
-    if not re.fullmatch(r"[\w-]+", str(name)):
-        return Path(name)
-    folder = Path(__file__).parent / f"{what}s"
-    if not (found := folder / f"{name}.toml").is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
-        hint = f"choose {known}, or write the path of a file as ./{name}.toml"
-        raise PanglotError(f"there is no {what} {str(name)!r}", field=what, hint=hint)
-    return found
+    with explain_write(Path(path)):
+        place = Path(path)
+        if place.exists() and not (place.is_file() or place.is_dir()):  # Nothing is made beside a device or a pipe.
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        place = place.resolve()
+        # Folders that are missing are made later. A file is replaced by another one, which is made beside it.
+        folder = next(each for each in (place, *place.parents) if each.is_dir() or (each.exists() and each != place))
+        # Only the system knows whether it allows that: permissions are not all that counts.
+        tempfile.TemporaryFile(dir=folder).close()
 
 
-def integer(value: Any, field: str, least: int = 0) -> int:
-    """Return a whole number of ``least`` or more, or refuse the value of ``field``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise unexpected(value, f"a whole number of {least} or more", field)
-    return value
-
-
-def integers(values: Any, field: str) -> tuple[int, ...]:
-    """Return a list of different whole numbers of 0 or more, or refuse the value of ``field``."""
-    return tuple(distinct([integer(value, field) for value in expect(values, list, field)], field))
-
-
-def number(value: Any, field: str, *, above: float = -math.inf, most: float = math.inf) -> float:
-    """Return a number ``above`` one bound and at ``most`` the other, or refuse the value of ``field``."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not above < value <= most:
-        bounds = [f" above {above:g}"] * (above > -math.inf) + [f" and at most {most:g}"] * (most < math.inf)
-        raise unexpected(value, f"a number{''.join(bounds)}", field)
-    return float(value)
-
-
-def strings(value: Any, field: str) -> tuple[str, ...]:
-    """Return a list of strings, or refuse the value of ``field``."""
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise unexpected(value, "a list of strings", field)
-    return tuple(value)
-
-
-_KINDS: dict[Any, str] = {str: "a string", list: "a list", dict: "a table of `name = value` lines"}
-
-
-def expect(value: object, kind: type[_T], field: str) -> _T:
-    """Return a value that is a string, a list or a table, as ``kind`` says, or refuse the value of ``field``."""
-    if not isinstance(value, kind):
-        raise unexpected(value, _KINDS[kind], field)
-    return value
-
-
-def distinct(values: Sequence[_T], field: str) -> Sequence[_T]:
-    """Return values of which none is there twice, or refuse the value of ``field``."""
-    if twice := [value for value in values if values.count(value) > 1]:
-        raise PanglotError(f"{twice[0]!r} is listed twice", field=field, hint="list it once")
-    return values
-
-
-def check_names(values: object, known: set[str], field: str) -> None:
-    """Refuse a table that has a name which is not ``known``, and a value that is not a table."""
-    if odd := sorted(set(expect(values, dict, field)) - known):
-        raise unknown(f"{odd[0]!r} is unknown", sorted(known), field)
-
-
-def unknown(problem: str, choices: Iterable[str], field: str) -> PanglotError:
-    """Return the error of a name that is none of the ``choices``."""
-    return PanglotError(problem, field=field or None, hint=f"choose among {', '.join(choices)}")
-
-
-def unexpected(value: object, expected: str, field: str) -> PanglotError:
-    """Return the error of a value that is not what was ``expected``."""
-    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")
+@contextlib.contextmanager
+def new_folder(path: Path) -> Generator[None]:
+    """Make a folder with those above it. If the block raises, remove those that were made and are empty."""
+    new = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        with explain_write(path):
+            path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in new:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+        raise

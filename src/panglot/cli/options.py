@@ -35,7 +35,7 @@ class OutputPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, which a shell that completes a command does not have tried."""
-        from panglot._outputs import check_writable
+        from panglot._files import check_writable
 
         path = super().convert(value, param, ctx)
         if str(path) != "-" and not (ctx and ctx.resilient_parsing):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot._files import unknown
+from panglot._values import unknown
 from panglot.cli import options
 from panglot.cli.options import OUTPUT, PATH
 

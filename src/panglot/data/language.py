@@ -94,9 +94,10 @@ def canonical_codes(languages: Iterable[str] | None) -> list[str]:
     >>> canonical_codes(["deu", "zh_TW"]), canonical_codes("deu, zh_TW"), canonical_codes(None)
     (['de', 'zh-Hant'], ['de', 'zh-Hant'], [])
     """
-    listed = languages.split(",") if isinstance(languages, str) else languages or ()
+    if languages is None:
+        return []
     with located(field="languages"):
-        return [canonical(code) for code in listed]
+        return [canonical(code) for code in (languages.split(",") if isinstance(languages, str) else languages)]
 
 
 @lru_cache(maxsize=4096)

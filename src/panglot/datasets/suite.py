@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import check_names, digest, distinct, integer, number, packaged, read_toml, strings, unexpected
+from panglot._files import digest
+from panglot._values import check_names, distinct, integer, number, packaged, read_toml, strings, unexpected
 from panglot.data.collection import Collection
 from panglot.data.transform import concatenate, draw_groups, hold_out
 from panglot.datasets import registry

@@ -18,6 +18,7 @@ from panglot._errors import PanglotError
 from panglot._files import (
     atomic_folder,
     cache_folder,
+    check_writable,
     digest_once,
     file_digest,
     known_digest,
@@ -26,7 +27,6 @@ from panglot._files import (
     write_json,
     write_text,
 )
-from panglot._outputs import check_writable
 from panglot.encoders.bundled import SOURCE_SHA256, read_source, weights_of, write_model
 from panglot.encoders.difference import add, read_difference
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._environment import provenance
 from panglot._errors import PanglotError, located
-from panglot._files import digest
-from panglot._outputs import check_writable
+from panglot._files import check_writable, digest
 from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.compare import compare_questions, suites

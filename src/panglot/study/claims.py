@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from panglot._errors import PanglotError, located
-from panglot._files import check_names, number, read_toml, strings
+from panglot._values import check_names, number, read_toml, strings
 from panglot.study.reproduce import documented_runs
 from panglot.study.stored import Source, Sources
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import (
+from panglot._values import (
     check_names,
     distinct,
     expect,

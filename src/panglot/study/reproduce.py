@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from panglot._environment import versions
 from panglot._errors import PanglotError
-from panglot._files import digest, explain_write, file_digest, known_digest, packaged, write_json
+from panglot._files import digest, explain_write, file_digest, known_digest, write_json
+from panglot._values import packaged
 from panglot.datasets.catalog import CARDS
 from panglot.datasets.registry import find, set_name, split_language
 from panglot.encoders.bundled import SOURCE_SHA256

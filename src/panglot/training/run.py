@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._environment import commit, machine, versions
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, explain_write, file_digest, known_digest, shareable, write_json, write_text
-from panglot._outputs import check_writable
+from panglot._files import (
+    atomic_folder,
+    check_writable,
+    explain_write,
+    file_digest,
+    known_digest,
+    shareable,
+    write_json,
+    write_text,
+)
 from panglot.data.files import write_rejected
 from panglot.encoders.model_folders import SHIPPED, save_portable
 from panglot.encoders.open_model import folder_digest

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError, located
-from panglot._files import packaged, read_toml, shareable
+from panglot._files import shareable
+from panglot._values import packaged, read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.training.aggregation import Mixing, require_method

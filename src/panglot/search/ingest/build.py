@@ -23,8 +23,7 @@ import pyarrow as pa
 
 from panglot._environment import may_have_gpu
 from panglot._errors import PanglotError
-from panglot._files import explain_write, is_locked, lock, write_text
-from panglot._outputs import new_folder
+from panglot._files import explain_write, is_locked, lock, new_folder, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import correction
 from panglot.debiasing.correction import Debiased, Languages
