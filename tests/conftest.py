@@ -28,6 +28,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("panglot")
 
+# It is no test, but doctests are looked for in every module.
+collect_ignore = [] if importlib.util.find_spec("schemathesis") else ["service/fuzz_hooks.py"]
+
 # Only tests with `data_dir` see real data. In others, a set that happens to be present would change the test.
 # The second name hands the folder on to the test processes of pytest-xdist, which start after the first is gone.
 CHOSEN = os.environ.pop("PANGLOT_DATA", None) or os.environ.get("PANGLOT_TEST_DATA")

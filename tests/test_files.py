@@ -129,6 +129,19 @@ def test_a_model_that_the_disk_refuses_is_an_error_with_its_folder(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "I/O error: File too large (os error 27)",
+        'IoError(Os { code: 27, kind: FileTooLarge, message: "File too large" })',  # safetensors 0.5
+    ],
+)
+def test_every_version_of_safetensors_says_what_the_disk_refuses(quote: str, tmp_path: Path) -> None:
+    error = type("SafetensorError", (Exception,), {})(f"Error while serializing: {quote}")
+    with pytest.raises(PanglotError, match=r"cannot write: File too large\. Fix:"), atomic_folder(tmp_path / "model"):
+        raise error
+
+
 def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
     (tmp_path / "disk" / "folder").mkdir(parents=True)
     (tmp_path / "disk" / "folder" / "old").touch()

@@ -47,8 +47,12 @@ def _system_error(error: Exception) -> tuple[int | None, str] | None:
     if isinstance(error, OSError):
         return error.errno, error.strerror or str(error)
     # safetensors has an error of its own, which quotes the system's. Most commands never import safetensors.
-    quoted = re.search(r"([^:]+) \(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
-    return (int(quoted[2]), quoted[1].strip()) if quoted else None
+    if type(error).__name__ != "SafetensorError":
+        return None
+    # As newer versions quote it, and as 0.5 does.
+    patterns = r"(?P<text>[^:]+) \(os error (?P<number>\d+)\)", r"code: (?P<number>\d+),.* message: \"(?P<text>[^\"]*)\""
+    quoted = next(filter(None, (re.search(pattern, str(error)) for pattern in patterns)), None)
+    return (int(quoted["number"]), quoted["text"].strip()) if quoted else None
 
 
 @contextlib.contextmanager
