@@ -50,7 +50,10 @@ def _system_error(error: Exception) -> tuple[int | None, str] | None:
     if type(error).__name__ != "SafetensorError":
         return None
     # As newer versions quote it, and as 0.5 does.
-    patterns = r"(?P<text>[^:]+) \(os error (?P<number>\d+)\)", r"code: (?P<number>\d+),.* message: \"(?P<text>[^\"]*)\""
+    patterns = (
+        r"(?P<text>[^:]+) \(os error (?P<number>\d+)\)",
+        r"code: (?P<number>\d+),.* message: \"(?P<text>[^\"]*)\"",
+    )
     quoted = next(filter(None, (re.search(pattern, str(error)) for pattern in patterns)), None)
     return (int(quoted["number"]), quoted["text"].strip()) if quoted else None
 
