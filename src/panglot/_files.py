@@ -58,6 +58,11 @@ def _system_error(error: Exception) -> tuple[int | None, str] | None:
     return (int(quoted["number"]), quoted["text"].strip()) if quoted else None
 
 
+def _is_stream(place: Path) -> bool:
+    """Return whether a path is a device or a pipe, which is written to and not replaced."""
+    return place.exists() and not (place.is_file() or place.is_dir())
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
@@ -66,7 +71,7 @@ def atomic_file(path: str | Path) -> Generator[Path]:
     the file that it leads to is replaced. A device or a pipe, such as ``/dev/null``, is written to.
     """
     with explain_write(Path(path)):
-        if (place := Path(path)).exists() and not (place.is_file() or place.is_dir()):
+        if _is_stream(place := Path(path)):
             with tempfile.TemporaryDirectory() as folder:
                 (part := Path(folder) / "part").touch()
                 yield part
@@ -281,7 +286,7 @@ def check_writable(path: str | Path) -> None:
     """
     with explain_write(Path(path)):
         place = Path(path)
-        if place.exists() and not (place.is_file() or place.is_dir()):  # Nothing is made beside a device or a pipe.
+        if _is_stream(place):  # Nothing is made beside it.
             if not os.access(place, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return

@@ -41,10 +41,10 @@ class Encoder(Protocol):
 
 
 def check_texts(texts: Sequence[str], side: str) -> None:
-    """Refuse one text, whose characters would be taken for texts, and a side that is none.
+    """Refuse one text, whose characters would be taken for texts, and an unknown side.
 
     Raises:
-        PanglotError: ``texts`` is no list of texts, or ``side`` is neither ``question`` nor ``passage``.
+        PanglotError: ``texts`` is one text, or ``side`` is neither ``question`` nor ``passage``.
     """
     if isinstance(texts, str):
         raise PanglotError("expected a list of texts, got one text", field="texts", hint="put it in brackets: [text]")

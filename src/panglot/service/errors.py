@@ -136,7 +136,7 @@ def of_panglot(error: PanglotError, place: str = "") -> RequestError:
 def _of_validation(errors: Sequence[Mapping[str, Any]], known: Collection[str] = ()) -> RequestError:
     """Return pydantic's errors as one error that names every wrong field, those that are not known first.
 
-    A field that is not ``known`` is said to be one that is, if its name tells which.
+    For an unknown field, the hint names the one of the ``known`` fields that was probably meant.
 
     >>> error = _of_validation([
     ...     {"type": "missing", "loc": ("body", "query"), "msg": "Field required"},

@@ -35,7 +35,7 @@ _LINKS_FOLLOW = {"relatedtopics", "related"}
 # is the default.
 _MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
 _DEFAULT = "default"
-# Code that shows the marks of templates is no template.
+# In samples of code, template marks are what the page is about.
 _CODE = {"pre", "code", "kbd", "samp", "tt"}
 # What programs that make pages replace: statements, comments and values of Jinja, Liquid, Django, Hugo, Mustache, ERB.
 # `{{2}}` and `{{i}}` may be of a formula.

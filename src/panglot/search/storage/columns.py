@@ -53,7 +53,7 @@ def _kind(type_: Any) -> str:
 
 
 def built(chunks: Sequence[Any]) -> tuple[Any, dict[str, dict[str, int]]]:
-    """Return the columns of metadata, None if there are none, and how many rows have a value of each kind, by field.
+    """Return the columns of metadata, or None without any, and the number of rows by field and kind of value.
 
     ``chunks`` are Arrow arrays of texts in JSON, as :func:`panglot.search.storage.store.as_row` makes them. They are
     read twice, so that memory holds the columns and one chunk.
