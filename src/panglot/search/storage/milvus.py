@@ -71,7 +71,7 @@ class MilvusStore:
         self._client: Any = client.connect(self._address)
         self._read, self._format = set[str](), _FORMAT
         self._counted: tuple[float, dict[str, int]] | None = None
-        self._kinds = FieldKinds(self._about, self._main, self._every, self._note)
+        self._kinds = FieldKinds(self._about, self._main, self._query, self._note)
         with explained(self._address):
             if not self._known():
                 if not create:
@@ -169,8 +169,9 @@ class MilvusStore:
         found: list[Document] = []
         with explained(self._address):
             for names in client.lists(list(dict.fromkeys(groups))):
-                for rows in self._every(self._main, client.in_texts("group", names), COLUMNS):
-                    found += map(as_document, rows)
+                chosen = client.in_texts("group", names)
+                for part in client.ranges(self._count(chosen)):
+                    found += map(as_document, self._query(self._main, f"{chosen} and {part}", COLUMNS))
         return sorted(found, key=lambda each: each.id)
 
     def counts(self) -> dict[str, int]:
@@ -200,8 +201,9 @@ class MilvusStore:
     def ids(self) -> Iterator[list[str]]:
         """See :meth:`~panglot.search.storage.store.Store.ids`."""
         with explained(self._address):
-            for rows in self._every(self._main, "", ("id",)):
-                yield [row["id"] for row in rows]
+            for part in client.ranges(self._count("")):
+                if rows := self._query(self._main, part, ("id",)):
+                    yield [row["id"] for row in rows]
 
     def refresh(self) -> bool:
         """Return false, because every call asks the server. Refuse a store of another index."""
@@ -287,13 +289,6 @@ class MilvusStore:
         more["consistency_level"] = self._level(collection)
         return list(self._client.query(collection, filter=expression, output_fields=list(fields), **more))
 
-    def _every(self, collection: str, expression: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows for an expression, in pieces, however many they are."""
-        wanted = {"filter": expression, "output_fields": list(fields), "consistency_level": self._level(collection)}
-        with contextlib.closing(self._client.query_iterator(collection, client.MOST, **wanted)) as rows:
-            while piece := rows.next():
-                yield piece
-
     def _count(self, expression: str) -> int:
         return int(self._query(self._main, expression, ("count(*)",))[0]["count(*)"])
 
@@ -330,8 +325,7 @@ class MilvusStore:
         # A graph may lose its way among rows that a filter excludes, and then returns fewer than there are.
         short = [len(hits) < count and len(hits) < self._expected(pool) for hits in lists]
         if any(short):
-            pieces_of = self._every(self._collection(vector_field), pool.expression, fields)
-            every = [row for rows in pieces_of for row in rows]
+            every = self._scan(vector_field, pool, fields)
             entities = [every if lost else each for lost, each in zip(short, entities, strict=True)]
         found: list[tuple[bool, list[ScoredDocument]]] = []
         for query, hits, rows, lost in zip(queries, lists, self._documents(vector_field, entities), short, strict=True):
@@ -358,3 +352,9 @@ class MilvusStore:
         if pool.where:
             return self._count(pool.expression)
         return sum(n for code, n in self.counts().items() if pool.languages is None or code in pool.languages)
+
+    def _scan(self, vector_field: str, pool: client.Pool, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Return all rows of documents that may be found."""
+        collection, chosen = self._collection(vector_field), pool.expression
+        expressions = (f"({chosen}) and ({part})" if chosen else part for part in client.ranges(self._expected(pool)))
+        return [row for expression in expressions for row in self._query(collection, expression, fields)]

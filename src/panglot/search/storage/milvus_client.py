@@ -286,6 +286,21 @@ def requests(rows: Sequence[Mapping[str, Any]], dimension: int) -> Iterator[Sequ
         yield rows[begin:]
 
 
+def ranges(count: int) -> Iterator[str]:
+    """Yield expressions that divide ``count`` evenly spread keys into parts that each fit into one answer.
+
+    >>> list(ranges(100)), len(list(ranges(1_000_000)))
+    (['key >= ""'], 256)
+    """
+    digits = 0
+    # Parts of evenly spread keys differ in size, so that they are planned four times smaller than an answer.
+    while count > MOST // 4 * 16**digits:
+        digits += 1
+    edges = [f"{edge:0{digits}x}" if digits else "" for edge in range(16**digits)]
+    for at, edge in enumerate(edges):
+        yield f'key >= "{edge}"' + (f' and key < "{edges[at + 1]}"' if at + 1 < len(edges) else "")
+
+
 def row(document: Document, stamp: str, *, metadata: bool) -> dict[str, Any]:
     """Return a document as a row of the main collection, without its vector."""
     found = as_row(document)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TYPE_CHECKING, Any
 
 from panglot.search.document import MIXED, check_kinds, join_kinds, kind_of, kinds_of
-from panglot.search.storage.milvus_client import FRESH, key, safe
+from panglot.search.storage.milvus_client import FRESH, key, ranges, safe
 
 if TYPE_CHECKING:
     from panglot.search.document import Document
@@ -23,15 +23,15 @@ class FieldKinds:
     Args:
         about: The collection with the notes.
         main: The collection with the documents.
-        every: Yields the rows of a collection for an expression in pieces, with some columns.
+        query: Returns rows of a collection for an expression, with some columns.
         note: Writes values by key into the first.
     """
 
     def __init__(
-        self, about: str, main: str, every: Callable[[str, str, Sequence[str]], Iterator[list[dict[str, Any]]]],
+        self, about: str, main: str, query: Callable[[str, str, Sequence[str]], list[dict[str, Any]]],
         note: Callable[[Mapping[str, str]], None],
     ) -> None:  # fmt: skip
-        self._about, self._main, self._every, self._note = about, main, every, note
+        self._about, self._main, self._query, self._note = about, main, query, note
         self._known: tuple[float, dict[str, str]] = 0.0, {}
         self.filterable = True  # Stores of the first format are not.
 
@@ -39,8 +39,8 @@ class FieldKinds:
         """Return the kind of each field, as it was a moment ago."""
         now = time.monotonic()
         if not self._known[0] or now - self._known[0] > FRESH:
-            pieces = self._every(self._about, 'key >= "field/" and key < "field0"', ("value",))
-            noted = (json.loads(row["value"]) for rows in pieces for row in rows)
+            rows = self._query(self._about, 'key >= "field/" and key < "field0"', ("value",))
+            noted = (json.loads(row["value"]) for row in rows)
             self._known = now, {name: kind for name, kind in noted if kind}
         return dict(self._known[1])
 
@@ -86,8 +86,11 @@ class FieldKinds:
 
     def _values(self, name: str, without: Collection[str]) -> Iterator[object]:
         chosen = f'(exists metadata["{safe(name)}"])'
-        for rows in self._every(self._main, chosen, ("key", "fields")):
-            yield from (json.loads(row["fields"])[name] for row in rows if row["key"] not in without)
+        count = self._query(self._main, chosen, ("count(*)",))[0]["count(*)"]
+        for part in ranges(count):
+            for row in self._query(self._main, f"{chosen} and {part}", ("key", "fields")):
+                if row["key"] not in without:
+                    yield json.loads(row["fields"])[name]
 
     def _write(self, kinds: Mapping[str, str]) -> None:
         """Note what has changed. A field that is gone gets an empty kind."""
